@@ -1,0 +1,67 @@
+"""SAM 2 as software people rely on: promptable segmentation of images and videos in constant memory.
+
+    from sam2_core import Point, Prompt, open_session
+
+    with open_session("video.mp4") as session:
+        session.add_prompt(Prompt(frame_index=0, object_id=1, points=[Point(420, 270)]))
+        for result in session.propagate():
+            labels = result.label_image()
+
+Importing this package loads no torch; opening a session does.
+"""
+
+from sam2_core.errors import (
+    ExportError,
+    ModelError,
+    PromptError,
+    SAM2Error,
+    SessionClosedError,
+    SessionError,
+    SupersededError,
+    VideoError,
+)
+from sam2_core.hookspecs import hookimpl
+from sam2_core.plugins import exporter, load_model, open_video
+from sam2_core.session import Session, open_session
+from sam2_core.types import (
+    Box,
+    Candidate,
+    FrameResult,
+    Mask,
+    Masklet,
+    MaskletFrame,
+    Point,
+    Prompt,
+    RunLengths,
+    Video,
+)
+from sam2_core.videos import LiveVideo
+
+__all__ = [
+    "Box",
+    "Candidate",
+    "ExportError",
+    "FrameResult",
+    "LiveVideo",
+    "Mask",
+    "Masklet",
+    "MaskletFrame",
+    "ModelError",
+    "Point",
+    "Prompt",
+    "PromptError",
+    "RunLengths",
+    "SAM2Error",
+    "Session",
+    "SessionClosedError",
+    "SessionError",
+    "SupersededError",
+    "Video",
+    "VideoError",
+    "exporter",
+    "hookimpl",
+    "load_model",
+    "open_session",
+    "open_video",
+]
+__version__ = "0.1.0"

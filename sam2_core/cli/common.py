@@ -1,0 +1,126 @@
+"""What several commands share: options, output folders, progress, the table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sam2_core.errors import ExportError
+from sam2_core.plugins import exporter
+from sam2_core.types import FrameResult, Masklet, Video
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which model, and where it runs."""
+    parser.add_argument("--model", help="a name of 'sam2 models list' or a checkpoint file (default: nano)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    parser.add_argument(
+        "--precision", default="auto", choices=["auto", "exact"], help="exact is float32, as the references"
+    )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser, formats: str) -> None:
+    """Where results go, and in which formats."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--format",
+        default=formats,
+        metavar="A,B",
+        help=f"labels, coco, sav, davis, ytvis, ctc, overlay (default: {formats})",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+@dataclass
+class Output:
+    """The folder and the formats of a command, checked before any work is done.
+
+    Raises:
+        ExportError: if a format is not known or the folder cannot be written.
+    """
+
+    folder: Path
+    formats: Sequence[str]
+    written: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Look before the work, so that none is lost."""
+        self._exporters = {name: exporter(name) for name in self.formats}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / ".sam2-can-write"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ExportError(f"cannot write to {self.folder}: {error.strerror or error}") from error
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Output:
+        """What the command line asks for."""
+        return cls(options.out, [name.strip() for name in options.format.split(",") if name.strip()])
+
+    def write(self, masklets: Mapping[int, Masklet], video: Video) -> None:
+        """Write every format."""
+        for export in self._exporters.values():
+            self.written.append(str(export(masklets, video, self.folder)))
+
+
+def watched(results: Iterable[FrameResult], total: int) -> Iterator[FrameResult]:
+    """The results, with a progress bar on a terminal."""
+    yield from tqdm(results, total=total, unit="frame", disable=not sys.stderr.isatty(), leave=False)
+
+
+class Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it was made."""
+        return time.perf_counter() - self._start
+
+
+def summary(masklets: Mapping[int, Masklet], output: Output, model: str, seconds: float) -> dict[str, Any]:
+    """What ``--json`` prints: model, seconds, objects by id, and what was written."""
+    objects = {}
+    for object_id, masklet in masklets.items():
+        visible = [frame for frame in masklet.values() if frame.visible]
+        objects[str(object_id)] = {
+            "frames": len(masklet),
+            "visible": len(visible),
+            "mean_score": round(sum(f.score for f in visible) / len(visible), 4) if visible else 0.0,
+            "mean_area": round(sum(f.encoded.area for f in visible) / len(visible), 1) if visible else 0.0,
+        }
+    return {"model": model, "seconds": round(seconds, 2), "objects": objects, "written": output.written}
+
+
+def report(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a summary as a table or as JSON."""
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    rows = [
+        [i, str(o["frames"]), str(o["visible"]), f"{o['mean_score']:.2f}", f"{o['mean_area']:.0f}"]
+        for i, o in found["objects"].items()
+    ]
+    print_table(["object", "frames", "visible", "score", "area"], rows)
+    print(f"\nmodel {found['model']}, {found['seconds']:.1f} s")
+    for path in found["written"]:
+        print(f"wrote {path}")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns aligned to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    for row in [header, *rows]:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))

@@ -1,0 +1,147 @@
+"""Prompts on the command line: ``OBJECT@FRAME:...`` and ``prompts.json``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as PILImage
+
+from sam2_core.errors import PromptError
+from sam2_core.types import Box, Mask, Point, Prompt
+
+
+@dataclass
+class Parts:
+    """What the command line says about one object on one frame, before it becomes a prompt."""
+
+    points: list[Point] = field(default_factory=list)
+    box: Box | None = None
+    mask: Mask | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that give prompts."""
+    group = parser.add_argument_group("prompts (pixels; (0, 0) is the centre of the first pixel)")
+    group.add_argument(
+        "--point",
+        action="append",
+        default=[],
+        metavar="OBJECT@FRAME:X,Y[,-]",
+        help="a click; with ',-' a negative one",
+    )
+    group.add_argument(
+        "--box",
+        action="append",
+        default=[],
+        metavar="OBJECT@FRAME:LEFT,TOP,RIGHT,BOTTOM",
+        help="a box around the object",
+    )
+    group.add_argument(
+        "--mask",
+        action="append",
+        default=[],
+        metavar="OBJECT@FRAME:FILE",
+        help="an image whose non-black pixels are the object",
+    )
+    group.add_argument("--prompts", type=Path, metavar="FILE.json", help="a list of prompts (see the README)")
+
+
+def read(options: argparse.Namespace) -> list[Prompt]:
+    """The prompts of a command line, by frame.
+
+    Raises:
+        PromptError: for anything that cannot be read as a prompt.
+    """
+    parts: dict[tuple[int, int], Parts] = {}
+    if options.prompts:
+        _read_json(options.prompts, parts)
+    for text in options.point:
+        key, rest = _split(text)
+        parts.setdefault(key, Parts()).points.append(_point(text, rest.split(",")))
+    for text in options.box:
+        key, rest = _split(text)
+        parts.setdefault(key, Parts()).box = Box(*_numbers(text, rest.split(","), 4))
+    for text in options.mask:
+        key, rest = _split(text)
+        parts.setdefault(key, Parts()).mask = read_mask(Path(rest))
+    return [
+        Prompt(frame_index, object_id, tuple(p.points), p.box, p.mask)
+        for (frame_index, object_id), p in sorted(parts.items())
+    ]
+
+
+def _split(text: str) -> tuple[tuple[int, int], str]:
+    """``OBJECT@FRAME:rest`` -> ``((frame, object), rest)``."""
+    head, colon, rest = text.partition(":")
+    object_id, at, frame_index = head.partition("@")
+    try:
+        if colon and at:
+            return (int(frame_index), int(object_id)), rest
+    except ValueError:
+        pass
+    raise PromptError(f"cannot read the prompt {text!r}; write OBJECT@FRAME:..., for example 1@0:120,80")
+
+
+def _numbers(text: str, parts: Sequence[str], count: int) -> list[float]:
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise PromptError(f"cannot read the prompt {text!r}; it takes {count} numbers after the colon")
+    return numbers
+
+
+def _point(text: str, parts: Sequence[str]) -> Point:
+    positive = parts[-1].strip() not in ("-", "+") or parts[-1].strip() == "+"
+    signed = parts[-1].strip() in ("-", "+")
+    x, y = _numbers(text, parts[:-1] if signed else parts, 2)
+    return Point(x, y, positive)
+
+
+def read_mask(path: Path) -> Mask:
+    """A mask from an image: everything that is not black is the object.
+
+    Raises:
+        PromptError: if it cannot be read as an image.
+    """
+    try:
+        with PILImage.open(path) as image:
+            pixels = np.asarray(image)
+    except (OSError, ValueError) as error:
+        raise PromptError(f"cannot read the mask {path}: {error}") from error
+    if pixels.ndim == 3:
+        pixels = pixels[..., :3].max(axis=2)  # an alpha channel is not the object
+    mask: Mask = pixels > 0
+    return mask
+
+
+def _read_json(path: Path, parts: dict[tuple[int, int], Parts]) -> None:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        for entry in entries:
+            _add_entry(entry, path.parent, parts)
+    except PromptError:
+        raise
+    except OSError as error:
+        raise PromptError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        example = '{"object_id": 1, "frame": 0, "points": [[x, y, 1]]}'
+        raise PromptError(f"{path} is no list of prompts like {example}: {error!r}") from error
+
+
+def _add_entry(entry: dict[str, Any], folder: Path, parts: dict[tuple[int, int], Parts]) -> None:
+    key = int(entry["frame"]), int(entry["object_id"])
+    into = parts.setdefault(key, Parts())
+    into.points += [Point(float(x), float(y), bool(positive)) for x, y, positive in entry.get("points") or ()]
+    if entry.get("box"):
+        left, top, right, bottom = entry["box"]
+        into.box = Box(float(left), float(top), float(right), float(bottom))
+    if entry.get("mask"):
+        into.mask = read_mask(folder / entry["mask"])

@@ -1,0 +1,42 @@
+"""``sam2 segment``: prompts on one image."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sam2_core.cli import common, prompts
+from sam2_core.errors import SessionError
+from sam2_core.session import open_session
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser("segment", help="segment objects of one image")
+    parser.add_argument(
+        "source", metavar="IMAGE", help="an image, or anything that 'track' takes: its prompted frames"
+    )
+    prompts.add_arguments(parser)
+    common.add_model_arguments(parser)
+    common.add_output_arguments(parser, "labels")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    clock, output = common.Clock(), common.Output.of(options)
+    wanted = prompts.read(options)
+    with open_session(
+        options.source, model=options.model, device=options.device, precision=options.precision
+    ) as session:
+        for prompt in wanted:
+            session.add_prompt(prompt)
+        if not session.prompts:
+            raise SessionError("no prompt was given; add --point, --box, --mask or --prompts")
+        masklets = session.masklets()
+        output.write(masklets, session.video)
+        common.report(
+            common.summary(masklets, output, session.model.name, clock.seconds), as_json=options.json
+        )
+    return 0

@@ -1,0 +1,94 @@
+"""``sam2 track``: prompts on a video, masklets out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from sam2_core.cli import common, prompts
+from sam2_core.errors import SessionError
+from sam2_core.session import Session, open_session
+from sam2_core.types import FrameResult
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser("track", help="track objects through a video")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a video, a folder of frames, a TIFF, an OME-Zarr, a .npy or a saved session",
+    )
+    prompts.add_arguments(parser)
+    common.add_model_arguments(parser)
+    parser.add_argument(
+        "--frames",
+        type=_frames,
+        metavar="START:STOP",
+        help="track only these frames (default: from the first prompt to the end)",
+    )
+    parser.add_argument("--both", action="store_true", help="track backward from the prompts too")
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="save the session; SOURCE of a later call, or open_session"
+    )
+    common.add_output_arguments(parser, "labels")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    clock, output, interrupted = common.Clock(), common.Output.of(options), False
+    wanted = prompts.read(options)
+    with open_session(
+        options.source, model=options.model, device=options.device, precision=options.precision
+    ) as session:
+        for prompt in wanted:
+            session.add_prompt(prompt)
+        if not session.prompts:
+            raise SessionError("no prompt was given; add --point, --box, --mask or --prompts")
+        results, total = _propagation(session, options.frames, options.both)
+        try:
+            for _ in common.watched(results, total):
+                pass
+        except KeyboardInterrupt:
+            interrupted = True
+        masklets = session.masklets()
+        if options.save:
+            session.save(options.save)
+            output.written.append(str(options.save))
+        output.write(masklets, session.video)
+        common.report(
+            common.summary(masklets, output, session.model.name, clock.seconds), as_json=options.json
+        )
+    if interrupted:
+        print(f"sam2: interrupted; the finished frames are in {options.out}", file=sys.stderr)
+    return int(interrupted)
+
+
+def _frames(text: str) -> range:
+    start, _, stop = text.partition(":")
+    try:
+        return range(int(start or 0), int(stop) if stop else sys.maxsize)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not START:STOP, for example 0:100") from None
+
+
+def _propagation(session: Session, frames: range | None, both: bool) -> tuple[Iterator[FrameResult], int]:
+    """The passes that the options ask for, and how many frames they have together."""
+    count = len(session.video)
+    prompted = [prompt.frame_index for prompt in session.prompts]
+    wanted = frames or range(min(prompted), count)
+    wanted = range(wanted.start, min(wanted.stop, count))
+    if not len(wanted):
+        raise SessionError(f"--frames {frames} holds no frame; the video has frames 0..{count - 1}")
+    if frames is None and both:
+        return session.propagate(), count - min(prompted) + max(prompted)
+    passes = [wanted]
+    if both:
+        passes.append(range(min(max(prompted), wanted.stop - 1), wanted.start - 1, -1))
+    return chain.from_iterable(map(session.propagate, passes)), sum(map(len, passes))

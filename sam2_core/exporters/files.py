@@ -1,0 +1,131 @@
+"""Files that are complete or absent, and one-line errors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sam2_core.errors import ExportError, SAM2Error
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder, and rename it to ``path`` once the block has succeeded.
+
+    Raises:
+        ExportError: if the folder cannot be made or written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        make_folder(path.parent)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(f"cannot write {str(path)!r}: {reason(error)}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, if they are not there; ExportError if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ExportError(f"cannot write into {str(folder)!r}: a file is in the place of a folder") from error
+    except OSError as error:
+        raise ExportError(f"cannot make the folder {str(folder)!r}: {reason(error)}") from error
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write an object; values that are iterators are written item by item and never held as a whole."""
+    with new_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        before = "{"
+        for key, value in document.items():
+            file.write(f"{before}\n{json.dumps(key)}: ")
+            file.writelines(_items(value) if isinstance(value, Iterator) else [_json(value)])
+            before = ","
+        file.write("\n}\n")
+    return path
+
+
+def _items(values: Iterator[Any]) -> Iterator[str]:
+    before = "["
+    for value in values:
+        yield f"{before}\n{_json(value)}"
+        before = ","
+    yield "[]" if before == "[" else "\n]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def remove_others(folder: Path, pattern: str, keep: Iterable[str]) -> None:
+    """Remove what an earlier, longer export has left: files whose whole name matches and is not kept."""
+    kept = set(keep)
+    try:
+        for path in folder.iterdir():
+            if re.fullmatch(pattern, path.name) and path.name not in kept:
+                path.unlink()
+    except OSError as error:
+        raise ExportError(f"cannot clear {str(folder)!r}: {reason(error)}") from error
+
+
+class _ReadError(ExportError):
+    """One that names its file already."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever a broken file makes the libraries raise into one line that names the file."""
+    try:
+        yield
+    except _ReadError:
+        raise
+    except SAM2Error as error:
+        raise _ReadError(f"cannot read {str(path)!r}: {error}") from error
+    except Exception as error:  # half a dozen libraries read here, each with its own errors
+        raise _ReadError(f"cannot read {str(path)!r}: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """An error in a few words, on one line."""
+    if isinstance(error, KeyError):
+        return f"the key {error.args[0]!r} is missing"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """An object from a JSON file; ExportError if it holds something else."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise ExportError(f"it holds a {type(document).__name__}, not an object with keys")
+    return document
+
+
+def inside(path: str | Path, *names: str) -> Path:
+    """The path itself, or what lies in it under the first of the names that is there."""
+    given = Path(path)
+    return next((given / name for name in names if (given / name).exists()), given)
+
+
+def numbered(folder: Path, *suffixes: str) -> dict[int, Path]:
+    """The files of a folder by the last number in their names, in order; hidden ones are left out."""
+    found: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+            continue
+        numbers = re.findall(r"\d+", path.stem)
+        if not numbers:
+            raise ExportError(f"the name {path.name!r} holds no frame number")
+        if (other := found.setdefault(int(numbers[-1]), path)) is not path:
+            raise ExportError(f"{other.name!r} and {path.name!r} are the same frame")
+    if not found:
+        raise ExportError(f"there are no {' or '.join(suffixes)} files in it")
+    return dict(sorted(found.items()))

@@ -1,0 +1,58 @@
+"""Label images: one TIFF per frame, object ids as pixel values, 0 for the background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from sam2_core.exporters.files import inside, make_folder, new_file, numbered, reading, remove_others
+from sam2_core.exporters.frames import Read, check_ids, gather, known_frames, paint, read_labels_of
+from sam2_core.types import Masklet, Video
+
+
+def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
+    """Write ``labels/00000.tif`` ..., named by frame index, and return that folder.
+
+    Pixels are ``uint16``, or ``uint32`` in all frames if an id needs it; zlib-compressed. Where masks
+    overlap, the higher score wins.
+
+    Raises:
+        ExportError: if a file cannot be written.
+    """
+    import tifffile  # with the format, not with the package
+
+    check_ids(masklets, 2**31 - 1, "a label image", "coco")
+    dtype = np.uint16 if max(masklets, default=0) < 2**16 else np.uint32
+    target, written = Path(folder) / "labels", []
+    make_folder(target)
+    for frame_index in known_frames(masklets):
+        written.append(f"{frame_index:05d}.tif")
+        image = paint(masklets, frame_index, video.size).astype(dtype)
+        with new_file(target / written[-1]) as temporary:
+            tifffile.imwrite(temporary, image, compression="zlib", metadata=None, photometric="minisblack")
+    remove_others(target, r"\d{5,}\.tif", written)
+    return target
+
+
+def read(path: str | Path) -> dict[int, Masklet]:
+    """Read a folder of label TIFFs, or the folder in which ``export`` made one.
+
+    The frame index is the last number in a file's name.
+
+    Raises:
+        ExportError: if there are none, or one of them is broken or no label image.
+    """
+    folder = inside(path, "labels")
+    with reading(folder):
+        return gather(read_tiffs(folder))
+
+
+def read_tiffs(folder: Path) -> Iterator[Read]:
+    """The objects in a folder of label TIFFs."""
+    import tifffile  # with the format, not with the package
+
+    for frame_index, file in numbered(folder, ".tif", ".tiff").items():
+        with reading(file):
+            yield from read_labels_of(frame_index, tifffile.imread(file))

@@ -1,0 +1,130 @@
+"""What a plugin may add: models, readers of videos, exporters. Built-ins come through the same hooks.
+
+A plugin is a module (or object) with functions marked ``@hookimpl``, named in the entry-point group ``sam2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pluggy
+
+from sam2_core.types import Image, Masklet, Prompt, RunLengths, Video
+
+hookspec = pluggy.HookspecMarker("sam2")
+hookimpl = pluggy.HookimplMarker("sam2")
+
+
+class Features(Protocol):
+    """What a model keeps of one frame; opaque to everybody else, cached by its size."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """One object on one frame, as a model gives it.
+
+    Attributes:
+        encoded: the mask at the size of the video.
+        score: predicted IoU in 0..1, 0 where the object is not visible.
+        visible: whether the object score is above 0.
+        raw: what the model needs to go on from here (logits, pointer, ...); opaque to everybody else.
+    """
+
+    encoded: RunLengths
+    score: float
+    visible: bool
+    raw: Any = None
+
+
+class Memory(Protocol):
+    """What a model remembers of one object on one frame."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+
+    def faded(self) -> Memory:
+        """What is kept when the frame is too far away for its spatial memory (SAM 2: the object pointer)."""
+
+
+class Memories(Protocol):
+    """What one frame reads of one object's memory bank; ``tracking.bank.MemoryBank.recall`` makes it."""
+
+    @property
+    def conditioning(self) -> Sequence[tuple[float, Any]]:
+        """Memories of prompted frames, past and future, with the signed distance in steps.
+
+        A positive distance lies behind in the direction of tracking.
+        """
+
+    @property
+    def recent(self) -> Sequence[tuple[int, Any]]:
+        """Memories of tracked frames, the nearest first, with their distance in steps (1, 2, ...)."""
+
+
+class VideoModel(Protocol):
+    """Everything that tracking asks of a model: stateless verbs, batched over objects.
+
+    Features, memories and ``Segmentation.raw`` are its own business; it is handed only what it made itself.
+
+    Attributes:
+        name: the name under which it was loaded.
+        memory_span: how many steps back spatial memories are read (SAM 2: 6).
+        pointer_span: how many steps back faded memories are read (SAM 2: 15).
+        batch: how many objects are tracked in one call; 1 where results must not depend on neighbours.
+    """
+
+    name: str
+    memory_span: int
+    pointer_span: int
+    batch: int
+
+    def encode_image(self, image: Image) -> Features:
+        """The features of one frame, ``(height, width, 3)`` RGB."""
+
+    def segment(self, features: Any, prompt: Prompt, before: Segmentation | None) -> Segmentation:
+        """The mask of a prompt, without memory.
+
+        ``before`` is the result of the same prompt without its last point (None for the first step):
+        its logits are fed back, as SAM 2 was trained.
+        """
+
+    def candidates(self, features: Any, prompt: Prompt) -> Sequence[Segmentation]:
+        """The readings of a prompt (whole, part, subpart), best predicted IoU first."""
+
+    def track(self, features: Any, memories: Sequence[Memories]) -> Sequence[Segmentation]:
+        """The masks of several objects on the next frame, from their memories."""
+
+    def encode_memory(
+        self, features: Any, segmentations: Sequence[Segmentation], *, prompted: bool
+    ) -> Sequence[Memory]:
+        """What is to be remembered of this frame, for several objects."""
+
+
+ModelLoader = Callable[[str, str], VideoModel]
+"""``load(device, precision)`` -> a model that is ready."""
+
+Exporter = Callable[[Mapping[int, Masklet], Video, Path], Path]
+"""``export(masklets, video, folder)`` writes into the folder and returns what it wrote."""
+
+
+@hookspec
+def sam2_register_models(register: Callable[[str, ModelLoader, str], None]) -> None:
+    """Call ``register(name, load, description)`` for each model."""
+
+
+@hookspec(firstresult=True)
+def sam2_open_video(source: Any) -> Video | None:
+    """A video made from the source, or None if this plugin does not know how."""
+
+
+@hookspec
+def sam2_register_exporters(register: Callable[[str, Exporter, str], None]) -> None:
+    """Call ``register(name, export, description)`` for each exporter."""

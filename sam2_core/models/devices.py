@@ -1,0 +1,43 @@
+"""Which device and which precision: decided in one place."""
+
+from __future__ import annotations
+
+import torch
+
+from sam2_core.errors import ModelError
+
+PRECISIONS = ("auto", "exact")
+
+
+def choose(device: str) -> torch.device:
+    """The device of this name; "auto" is CUDA, MPS or CPU, whichever is there.
+
+    Raises:
+        ModelError: if there is no such device.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by device
+        raise ModelError(f"the device {device!r} cannot be used here; give auto, cpu, cuda or mps") from error
+    return chosen
+
+
+def check_precision(precision: str) -> str:
+    """The precision, if there is one of that name.
+
+    Raises:
+        ModelError: if there is not.
+    """
+    if precision not in PRECISIONS:
+        raise ModelError(f"no precision is called {precision!r}; there are: {', '.join(PRECISIONS)}")
+    return precision
+
+
+def prefers_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is native there, and so "auto" uses it."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()

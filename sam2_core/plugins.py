@@ -1,0 +1,122 @@
+"""The pluggy manager: where models, videos and exporters are looked up by name or by source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pluggy
+
+from sam2_core import exporters, hookspecs, videos
+from sam2_core.errors import ExportError, ModelError, VideoError
+from sam2_core.hookspecs import Exporter, ModelLoader, VideoModel
+from sam2_core.types import Video
+
+Registered = TypeVar("Registered")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Registered]):
+    """Something registered under a name."""
+
+    name: str
+    value: Registered
+    description: str
+
+
+def plugin_manager(*, entry_points: bool = True) -> pluggy.PluginManager:
+    """A manager with the built-ins, and with installed plugins unless ``entry_points`` is False."""
+    from sam2_core.tracking import builtins  # names its models; loads no torch
+
+    manager = pluggy.PluginManager("sam2")
+    manager.add_hookspecs(hookspecs)
+    for builtin in (builtins, videos, exporters):
+        manager.register(builtin)
+    if entry_points:
+        manager.load_setuptools_entrypoints("sam2")
+    manager.check_pending()
+    return manager
+
+
+@cache
+def default_manager() -> pluggy.PluginManager:
+    """The manager that the public functions use."""
+    return plugin_manager()
+
+
+def models(manager: pluggy.PluginManager | None = None) -> dict[str, Entry[ModelLoader]]:
+    """All registered models, by name."""
+    found: dict[str, Entry[ModelLoader]] = {}
+
+    def register(name: str, load: ModelLoader, description: str) -> None:
+        found[name] = Entry(name, load, description)
+
+    (manager or default_manager()).hook.sam2_register_models(register=register)
+    return found
+
+
+def exporters_by_name(manager: pluggy.PluginManager | None = None) -> dict[str, Entry[Exporter]]:
+    """All registered exporters, by name."""
+    found: dict[str, Entry[Exporter]] = {}
+
+    def register(name: str, export: Exporter, description: str) -> None:
+        found[name] = Entry(name, export, description)
+
+    (manager or default_manager()).hook.sam2_register_exporters(register=register)
+    return found
+
+
+def exporter(name: str) -> Exporter:
+    """An exporter by its name; ExportError if there is none."""
+    known = exporters_by_name()
+    if name not in known:
+        raise ExportError(f"no format is called {name!r}; there are: {', '.join(sorted(known))}")
+    return known[name].value
+
+
+def load_model(name: str | Path, device: str = "auto", precision: str = "auto") -> VideoModel:
+    """A model that is ready to use.
+
+    Args:
+        name: a registered name, or the path of a checkpoint in Meta's or the hub's layout.
+        device: "auto" (CUDA, MPS or CPU, whichever is there) or a torch device.
+        precision: "exact" (float32, equal to the reference implementations) or "auto".
+
+    Raises:
+        ModelError: for a name that is not known, or a checkpoint that does not fit.
+    """
+    known = models()
+    if str(name) in known:
+        return known[str(name)].value(device, precision)
+    if Path(name).suffix in {".pt", ".pth", ".safetensors"}:
+        from sam2_core.tracking.builtins import load_checkpoint  # torch, only when it is needed
+
+        return load_checkpoint(Path(name), device, precision)
+    raise ModelError(
+        f"no model is called {str(name)!r}; there are: {', '.join(sorted(known))}, "
+        "or give the path of a .pt or .safetensors file"
+    )
+
+
+def open_video(source: Any) -> Video:
+    """A video from a file, a folder of frames, a TIFF or OME-Zarr, an array, or whatever a plugin knows.
+
+    Raises:
+        VideoError: if nobody can open it.
+    """
+    if isinstance(source, (str, Path)) and not Path(source).exists():
+        raise VideoError(f"there is no file or folder called {str(source)!r}")
+    video: Video | None = default_manager().hook.sam2_open_video(source=source)
+    if video is None:
+        raise VideoError(
+            f"cannot open {describe(source)} as a video; give a video file, a folder of frames, "
+            "an image, a TIFF, an OME-Zarr, a .npy or an array"
+        )
+    return video
+
+
+def describe(source: Any) -> str:
+    """The source in a few words, for messages."""
+    return repr(str(source)) if isinstance(source, (str, Path)) else f"a {type(source).__name__}"

@@ -1,0 +1,339 @@
+"""The session: a model, a video and the prompts; masks are derived from them and can always be rebuilt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from typing_extensions import TypeIs
+
+from sam2_core import plugins, saved
+from sam2_core.errors import PromptError, SessionClosedError, SessionError, SupersededError
+from sam2_core.hookspecs import VideoModel
+from sam2_core.types import Candidate, FrameResult, Masklet, Point, Prompt, Video
+
+if TYPE_CHECKING:
+    from sam2_core.tracking.track import ObjectTrack
+    from sam2_core.tracking.tracker import Limits
+
+
+class Session:
+    """Objects of one video, from prompts to masklets; a context manager, for one thread at a time.
+
+    Objects are independent: no prompt of one ever touches another. A prompted frame keeps the mask of its
+    prompt whatever is propagated later. ``open_session`` makes sessions.
+
+    Args:
+        video: where the frames come from.
+        model: what segments and tracks; sessions may share one.
+        limits: what may be kept in memory; the default suits a laptop.
+        source: where the video came from, if that is a path; a saved session remembers it.
+
+    Attributes:
+        video: the video.
+        model: the model.
+        source: where the video came from.
+    """
+
+    def __init__(
+        self, video: Video, model: VideoModel, limits: Limits | None = None, source: str | None = None
+    ) -> None:
+        from sam2_core.tracking.tracker import Limits, Tracker
+
+        self.video = video
+        self.model = model
+        self.source = source
+        self._tracker = Tracker(model, video, limits or Limits())
+        self._tracks: dict[int, ObjectTrack] = {}
+        self._revision = 0
+        self._closed = False
+
+    # --- the document: prompts -------------------------------------------------------------------
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """All prompts, object by object in the order of adding, each in the order of frames."""
+        return tuple(t.prompts[i] for t in self._tracks.values() for i in sorted(t.prompts))
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The objects, in the order in which they were added."""
+        return tuple(self._tracks)
+
+    def add_prompt(self, prompt: Prompt) -> FrameResult:
+        """Add a prompt, or replace the one of that frame and object, and give that frame's masks at once.
+
+        The mask depends on the prompt alone: its points count as given one after another. To correct a mask
+        that tracking gave, start from it with ``correction``. The object's other frames become stale.
+
+        Raises:
+            PromptError: if the prompt does not fit the video; nothing has changed then.
+        """
+        self._check_open()
+        self._check_prompt(prompt)
+        track = self._tracks.get(prompt.object_id)
+        if track is None or not self._says_already(track, prompt):
+            segmentation = self._tracker.segment(prompt)  # may fail: nothing has changed so far
+            self._track(prompt.object_id).set_prompt(prompt, segmentation)
+            self._revision += 1
+        return self.result(prompt.frame_index)
+
+    def candidates(self, prompt: Prompt) -> tuple[Candidate, ...]:
+        """The readings of an ambiguous prompt (whole, part, subpart), best predicted IoU first.
+
+        To choose one, add it as a mask prompt. A prompt that is not ambiguous has one candidate.
+
+        Raises:
+            PromptError: if the prompt does not fit the video.
+        """
+        self._check_open()
+        self._check_prompt(prompt)
+        return tuple(Candidate(s.encoded, s.score) for s in self._tracker.candidates(prompt))
+
+    def correction(self, frame_index: int, object_id: int, *points: Point) -> Prompt:
+        """The prompt that corrects what is shown now by more points; ``add_prompt`` takes it.
+
+        On a prompted frame the points are added to its prompt; elsewhere they correct the mask that tracking
+        gave, which becomes a part of the prompt, so that the document says all.
+        """
+        self._check_open()
+        track = self._tracks.get(object_id)
+        if track is None or frame_index not in track:
+            return Prompt(frame_index, object_id, points)
+        prompt = track.prompts.get(frame_index)
+        if prompt is not None and prompt.mask is None:
+            return replace(prompt, points=(*prompt.points, *points))
+        mask = prompt.mask if prompt is not None else track[frame_index].mask()
+        previous = mask if mask is not None and mask.any() else None
+        return Prompt(frame_index, object_id, points, previous=previous)
+
+    def remove_prompt(self, frame_index: int, object_id: int) -> None:
+        """Take a prompt back. An object whose last prompt goes, goes with it.
+
+        Raises:
+            PromptError: if there is no such prompt.
+        """
+        self._check_open()
+        track = self._tracks.get(object_id)
+        if track is None or frame_index not in track.prompts:
+            raise PromptError(f"object {object_id} has no prompt on frame {frame_index}")
+        if len(track.prompts) == 1:
+            del self._tracks[object_id]
+        else:
+            track.remove_prompt(frame_index)
+        self._revision += 1
+
+    def remove_object(self, object_id: int) -> None:
+        """Remove an object with its prompts and masks.
+
+        Raises:
+            PromptError: if there is no such object.
+        """
+        self._check_open()
+        self._check_objects([object_id])
+        del self._tracks[object_id]
+        self._revision += 1
+
+    # --- what is derived: masks ------------------------------------------------------------------
+
+    def propagate(
+        self, frames: range | None = None, *, object_ids: Sequence[int] | None = None
+    ) -> Iterator[FrameResult]:
+        """Track the objects; a generator, so stopping is to stop iterating, and progress is counting.
+
+        Without ``frames`` it brings every object to its canonical result: forward from its first prompted
+        frame to the end, then backward to frame 0, which is what a fresh session with the same prompts gives.
+        With a range it computes only the stale frames of that range (after a click on frame k:
+        ``range(k, len(video))``, or ``range(k, -1, -1)`` backward), from the memories as they are.
+        Frames that are up to date are served without computing.
+
+        Args:
+            frames: start, stop, direction and stride in one; None for the canonical result.
+            object_ids: the objects to track; None for all.
+
+        Yields:
+            One result per frame, with what is known of these objects on it.
+
+        Raises:
+            SessionError: if there is nothing to propagate, or the range leaves the video.
+            SupersededError: at the next step after a prompt was added or removed; start again.
+        """
+        self._check_open()
+        chosen = self._check_objects(self._tracks if object_ids is None else object_ids)
+        if not chosen:
+            raise SessionError("there is nothing to propagate; add a prompt first")
+        if frames is not None and len(frames) and not 0 <= min(frames) <= max(frames) < len(self.video):
+            raise SessionError(f"{frames} leaves the video, which has frames 0..{len(self.video) - 1}")
+        return self._run(frames, chosen)
+
+    def _run(self, frames: range | None, object_ids: tuple[int, ...]) -> Iterator[FrameResult]:
+        from sam2_core.tracking import passes
+
+        revision = self._revision
+        tracks = [self._tracks[i] for i in object_ids if i in self._tracks]
+        self._check_current(revision, len(tracks) == len(object_ids))
+        steps = (
+            passes.canonical(self._tracker, tracks)
+            if frames is None
+            else passes.quick(self._tracker, tracks, frames)
+        )
+        for frame_index in steps:
+            yield self.result(frame_index, object_ids)
+            self._check_current(revision)
+
+    def result(self, frame_index: int, object_ids: Sequence[int] | None = None) -> FrameResult:
+        """What is known of one frame, without computing anything.
+
+        Args:
+            frame_index: the frame.
+            object_ids: the objects that are asked for; None for all. Those not known there are left out.
+        """
+        wanted = self._tracks if object_ids is None else object_ids
+        known = {i: self._tracks[i][frame_index] for i in wanted if frame_index in self._tracks[i]}
+        return FrameResult(
+            frame_index,
+            tuple(known),
+            np.array([m.score for m in known.values()], np.float32),
+            np.array([m.visible for m in known.values()], np.bool_),
+            np.array([m.stale for m in known.values()], np.bool_),
+            tuple(m.encoded for m in known.values()),
+            self.video.size,
+        )
+
+    def masklets(self) -> dict[int, Masklet]:
+        """All that is known so far, by object id; stale masks are marked."""
+        self._check_open()
+        return {object_id: track.masklet() for object_id, track in self._tracks.items()}
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write prompts and results to one file; ``open_session(path)`` goes on from there.
+
+        The file appears when it is complete; one that was there before is kept until then.
+
+        Raises:
+            SessionError: if the file cannot be written.
+        """
+        self._check_open()
+        saved.write(Path(path), self, self._tracks.values())
+
+    def _restore(self, document: saved.SavedSession) -> None:
+        for prompt in document.prompts:
+            self._check_prompt(prompt)
+        if document.fits(self):
+            self._tracks = {t.object_id: t for t in document.tracks(self._tracker.spans)}
+        else:  # another model: only the prompts are of use
+            for prompt in document.prompts:
+                self.add_prompt(prompt)
+
+    def close(self) -> None:
+        """Free what the session holds; its model lives on. Closing twice is allowed."""
+        self._closed = True
+        self._tracker.close()
+        self._tracks.clear()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- checks ----------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionClosedError("this session is closed; open it again with open_session")
+
+    def _check_current(self, revision: int, complete: bool = True) -> None:
+        self._check_open()
+        if revision != self._revision or not complete:
+            raise SupersededError("a prompt changed while this propagation was running; start it again")
+
+    def _check_objects(self, object_ids: Sequence[int] | dict[int, ObjectTrack]) -> tuple[int, ...]:
+        for object_id in object_ids:
+            if object_id not in self._tracks:
+                known = ", ".join(map(str, self._tracks)) or "none"
+                raise PromptError(f"there is no object {object_id}; there are: {known}")
+        return tuple(object_ids)
+
+    def _check_prompt(self, prompt: Prompt) -> None:
+        height, width = self.video.size
+        where = f"object {prompt.object_id} on frame {prompt.frame_index}"
+        if not 0 <= prompt.frame_index < len(self.video):
+            raise PromptError(f"{where}: the video has frames 0..{len(self.video) - 1}")
+        for x, y, _ in prompt.points:
+            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+                raise PromptError(
+                    f"{where}: the point ({x:g}, {y:g}) lies outside the {width} x {height} frame"
+                )
+        box = prompt.box
+        if box and (
+            box.left > width - 0.5 or box.top > height - 0.5 or box.right < -0.5 or box.bottom < -0.5
+        ):
+            raise PromptError(f"{where}: the box {tuple(box)} lies outside the {width} x {height} frame")
+        for mask in (prompt.mask, prompt.previous):
+            if mask is not None and mask.shape != (height, width):
+                raise PromptError(
+                    f"{where}: the mask is {mask.shape[1]} x {mask.shape[0]}, the frame {width} x {height}"
+                )
+
+    def _says_already(self, track: ObjectTrack, prompt: Prompt) -> bool:
+        from sam2_core.tracking.tracker import same_prompt
+
+        there = track.prompts.get(prompt.frame_index)
+        return there is not None and same_prompt(there, prompt)
+
+    def _track(self, object_id: int) -> ObjectTrack:
+        from sam2_core.tracking.track import ObjectTrack
+
+        if object_id not in self._tracks:
+            self._tracks[object_id] = ObjectTrack(object_id, self._tracker.spans)
+        return self._tracks[object_id]
+
+
+def open_session(
+    source: Any,
+    *,
+    model: str | Path | VideoModel | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    video: Any = None,
+    limits: Limits | None = None,
+) -> Session:
+    """Open a session on a video, or go on with a saved one.
+
+    Args:
+        source: a video file, a folder of frames, a TIFF or OME-Zarr, an array, a Video, or a saved session.
+        model: a registered name, the path of a checkpoint, or a loaded model; None for "nano", or for the
+            model of the saved session.
+        device: "auto" (CUDA, MPS or CPU, whichever is there) or a torch device.
+        precision: "exact" (float32, equal to the reference implementations) or "auto".
+        video: where the frames of a saved session are now, if not where they were.
+        limits: what may be kept in memory.
+
+    Raises:
+        VideoError: if the source cannot be opened.
+        ModelError: if the model cannot be loaded.
+        SessionError: if the saved session is broken or does not fit its video.
+    """
+    document = saved.read(Path(source)) if saved.is_session(source) else None
+    if document is not None:
+        source, model = document.source(video), model or document.model
+    opened = plugins.open_video(source)
+    loaded = model if _is_model(model) else plugins.load_model(model or "nano", device, precision)
+    path = str(source) if isinstance(source, (str, Path)) else None
+    session = Session(opened, loaded, limits, path)
+    if document is not None:
+        session._restore(document)
+    return session
+
+
+def _is_model(model: str | Path | VideoModel | None) -> TypeIs[VideoModel]:
+    return hasattr(model, "encode_image")

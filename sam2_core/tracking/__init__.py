@@ -1,0 +1,1 @@
+"""Tracking: who remembers what, for how long, and in which order frames are computed."""

@@ -1,0 +1,47 @@
+"""The features of the frames seen last, within a byte budget: one encoding serves all objects."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from sam2_core.hookspecs import Features, VideoModel
+from sam2_core.types import Video
+
+MAX_FRAMES = 32
+
+
+class FeatureCache:
+    """Least recently used features go first; the newest ones stay even if they alone exceed the budget.
+
+    Args:
+        model: encodes the frames.
+        video: where the frames come from.
+        budget: bytes to keep at most.
+        max_frames: frames to keep at most, so that small models do not fill the budget with old frames.
+    """
+
+    def __init__(self, model: VideoModel, video: Video, budget: int, max_frames: int = MAX_FRAMES) -> None:
+        self._model, self._video = model, video
+        self._budget, self._max_frames = budget, max_frames
+        self._kept: OrderedDict[int, Features] = OrderedDict()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes kept now."""
+        return sum(features.nbytes for features in self._kept.values())
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, frame_index: int) -> Features:
+        """The features of a frame; reads and encodes it if they are not at hand."""
+        if frame_index not in self._kept:
+            self._kept[frame_index] = self._model.encode_image(self._video[frame_index])
+        self._kept.move_to_end(frame_index)
+        while len(self._kept) > 1 and (len(self) > self._max_frames or self.nbytes > self._budget):
+            self._kept.popitem(last=False)
+        return self._kept[frame_index]
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._kept.clear()

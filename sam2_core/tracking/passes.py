@@ -1,0 +1,116 @@
+"""In which order frames are computed: the canonical result, and the quick correction of a range.
+
+Both are generators of frame indices; a frame is yielded when all objects that this pass follows are up to
+date on it. Nothing is computed before it is asked for, so stopping is to stop iterating.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import MappingProxyType
+
+from sam2_core.hookspecs import Segmentation
+from sam2_core.tracking.bank import MemoryBank
+from sam2_core.tracking.track import CanonicalPass, Known, ObjectTrack
+from sam2_core.tracking.tracker import Step, Tracker
+
+
+def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack]) -> Iterator[int]:
+    """Bring every object to its canonical result: forward from its first prompt, then backward to frame 0.
+
+    Yields frame indices; frames before the first prompt of some objects and after that of others come twice.
+    """
+    tracker.condition(tracks)
+    frame_index = min(track.first for track in tracks)
+    while frame_index < len(tracker.video):  # a live video grows meanwhile
+        _forward(tracker, [track for track in tracks if track.first <= frame_index], frame_index)
+        yield frame_index
+        frame_index += 1
+    for frame_index in range(max(track.first for track in tracks) - 1, -1, -1):
+        _backward(tracker, [track for track in tracks if track.first > frame_index], frame_index)
+        yield frame_index
+
+
+def quick(tracker: Tracker, tracks: Sequence[ObjectTrack], frames: range) -> Iterator[int]:
+    """Compute what is stale in a range, from the memories as they are; frames outside stay as they were.
+
+    Yields every frame of the range, in its order.
+    """
+    tracker.condition(tracks)
+    banks: dict[int, MemoryBank] = {}
+    for frame_index in frames:
+        reached = [track for track in tracks if _reaches(track, frame_index, frames.step)]
+        if frames.step == 1:
+            _forward(tracker, reached, frame_index)
+        stale = [track for track in reached if not track.is_fresh(frame_index)]
+        steps = [
+            Step(t, banks.get(t.object_id) or tracker.bank_before(t, frame_index, frames.step)) for t in stale
+        ]
+        banks = {}
+        for step, (segmentation, bank) in zip(
+            steps, tracker.track(frame_index, steps, frames.step), strict=True
+        ):
+            banks[step.track.object_id] = bank
+            _keep(step.track, frame_index, segmentation)
+            if abs(frames.step) == 1:
+                _add_restart(tracker, step.track, frame_index, bank, frames.step, len(tracks))
+        yield frame_index
+
+
+def _reaches(track: ObjectTrack, frame_index: int, step: int) -> bool:
+    """Whether tracking in this direction comes to the frame from one of the object's prompts."""
+    return any((frame_index - prompted) * step >= 0 for prompted in track.prompts)
+
+
+def _forward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) -> None:
+    """The next frame of the canonical forward pass, for the objects whose pass stands there."""
+    standing = [track for track in tracks if track.canonical_pass().forward == frame_index]
+    steps = [Step(track, track.canonical_pass().banks[1]) for track in standing]
+    for track, bank in _advance(tracker, steps, frame_index, 1, len(tracks)):
+        state = track.canonical_pass()
+        state.forward = track.after(frame_index + 1)
+        _plant(state, track, frame_index, bank)
+
+
+def _backward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) -> None:
+    """The next frame of the canonical backward pass, for the objects whose pass stands there."""
+    standing = [track for track in tracks if track.canonical_pass().backward == frame_index]
+    for track in standing:
+        if frame_index == track.first - 1:
+            state = track.canonical_pass()
+            state.banks[-1] = MemoryBank(track.spans, track.conditioning, MappingProxyType(dict(state.seed)))
+    steps = [Step(track, track.canonical_pass().banks[-1]) for track in standing]
+    for track, _ in _advance(tracker, steps, frame_index, -1, len(tracks)):
+        track.canonical_pass().backward = frame_index - 1
+
+
+def _advance(
+    tracker: Tracker, steps: Sequence[Step], frame_index: int, direction: int, objects: int
+) -> Iterator[tuple[ObjectTrack, MemoryBank]]:
+    """Track one frame and keep the results; yields each object with its bank after the frame."""
+    for step, (segmentation, bank) in zip(steps, tracker.track(frame_index, steps, direction), strict=True):
+        _keep(step.track, frame_index, segmentation)
+        step.track.canonical_pass().banks[direction] = bank
+        _add_restart(tracker, step.track, frame_index, bank, direction, objects)
+        yield step.track, bank
+
+
+def _plant(state: CanonicalPass, track: ObjectTrack, frame_index: int, bank: MemoryBank) -> None:
+    """Keep the memories of the first frames for the backward pass, which reads them as the references do."""
+    behind = frame_index - track.first + 1  # steps from the first frame of the backward pass
+    if track.first == 0 or behind > track.spans.pointer:
+        return
+    memory = bank.recent[frame_index]
+    state.seed[frame_index] = memory if behind <= track.spans.memory else memory.faded()
+
+
+def _keep(track: ObjectTrack, frame_index: int, segmentation: Segmentation) -> None:
+    track.known[frame_index] = Known(
+        segmentation.encoded, segmentation.score, segmentation.visible, track.revision
+    )
+
+
+def _add_restart(
+    tracker: Tracker, track: ObjectTrack, frame_index: int, bank: MemoryBank, step: int, objects: int
+) -> None:
+    track.restart[step].add(frame_index, bank, tracker.restart_limit(track, objects))

@@ -1,0 +1,216 @@
+"""SAM 2 behind the verbs of ``VideoModel``: images, prompts and memories in, masks at video size out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from sam2_core import masks
+from sam2_core.hookspecs import Memories, Segmentation
+from sam2_core.models import checkpoints, devices
+from sam2_core.models.sam2 import SAM2, Prediction
+from sam2_core.models.sam2 import Features as ImageFeatures
+from sam2_core.tracking import sam2_prompts
+from sam2_core.tracking.upsample import mask_of
+from sam2_core.types import Image, Prompt
+
+BATCH = 64
+"""Objects in one call; more only cost memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The features of a frame, and the size of the frame."""
+
+    image: ImageFeatures
+    size: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return self.image.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What the decoder gave for one object: the way to the next click and to the memory.
+
+    Attributes:
+        logits_11hw: mask logits.
+        pointer_1d: the object pointer.
+        object_score_11: the object score.
+    """
+
+    logits_11hw: Tensor
+    pointer_1d: Tensor
+    object_score_11: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Sam2Memory:
+    """What SAM 2 remembers of an object on a frame.
+
+    Attributes:
+        spatial_1chw: the memory encoder's output, bfloat16 as in the references; None when faded.
+        pointer_1d: the object pointer.
+    """
+
+    spatial_1chw: Tensor | None
+    pointer_1d: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        tensors = [self.pointer_1d] if self.spatial_1chw is None else [self.pointer_1d, self.spatial_1chw]
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+    def faded(self) -> Sam2Memory:
+        """The object pointer alone."""
+        return replace(self, spatial_1chw=None)
+
+
+class Sam2Model:
+    """A SAM 2 network as a ``VideoModel``.
+
+    Args:
+        network: the network, with its weights.
+        name: the name under which it was loaded.
+        device: where it runs.
+        precision: "exact" computes in float32, one object at a time, so that no result depends on what is
+            tracked beside it; "auto" batches objects, in bfloat16 where that is faster.
+    """
+
+    def __init__(self, network: SAM2, name: str, device: torch.device, precision: str) -> None:
+        self.name = name
+        self.network = network.to(device).eval()
+        self.memory_span = network.config.memory_slots - 1
+        self.pointer_span = network.config.pointers - 1
+        self.batch = 1 if precision == "exact" else BATCH
+        self._device = device
+        self._bfloat16 = precision != "exact" and devices.prefers_bfloat16(device)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Inference at this model's precision, whatever autocast the caller has switched on."""
+        kind = self._device.type
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16):
+            yield
+
+    def encode_image(self, image: Image) -> Frame:
+        """The features of one frame."""
+        with self._running():
+            pixels = sam2_prompts.to_pixels(image, self.network.config.image_size).to(self._device)
+            return Frame(self.network.encode_image(pixels), (image.shape[0], image.shape[1]))
+
+    def segment(self, features: Frame, prompt: Prompt, before: Segmentation | None) -> Segmentation:
+        """The mask of a prompt, without memory; the logits of the step before are fed back."""
+        if prompt.mask is not None:
+            return self._painted(features, prompt)
+        previous = before.raw.logits_11hw if before is not None else None
+        prediction = self._decode(features, prompt, previous)
+        return self._segmentations(prediction, features.size)[0]
+
+    def _painted(self, features: Frame, prompt: Prompt) -> Segmentation:
+        """A painted mask is the result; the network only makes the pointer."""
+        assert prompt.mask is not None  # the caller looked
+        with self._running():
+            painted = sam2_prompts.to_model_mask(prompt.mask, self.network.config.image_size).to(self._device)
+            prediction = self.network.segment_mask(features.image, painted)
+        # The memory is made from the mask as painted, not from its small copy.
+        decoded = Decoded(painted * 20 - 10, prediction.pointer_nd, prediction.object_score_n1)
+        return Segmentation(masks.encode(prompt.mask), 1.0, True, decoded)
+
+    def candidates(self, features: Frame, prompt: Prompt) -> Sequence[Segmentation]:
+        """Three readings of a single click, one of anything else."""
+        if prompt.mask is not None or not sam2_prompts.is_ambiguous(prompt):
+            return [self.segment(features, prompt, None)]
+        prediction = self._decode(features, prompt, None)
+        logits = prediction.all_logits_nkhw[0, 1:].float().cpu().numpy()
+        scores = prediction.ious_nk[0, 1:].float().tolist()
+        readings = [
+            Segmentation(mask_of(mask, features.size), score, True)
+            for mask, score in zip(logits, scores, strict=True)
+        ]
+        return sorted(readings, key=lambda reading: -reading.score)
+
+    def _decode(self, features: Frame, prompt: Prompt, previous: Tensor | None) -> Prediction:
+        with self._running():
+            size = self.network.config.image_size
+            if previous is None and prompt.previous is not None:
+                previous = sam2_prompts.to_logits(prompt.previous, size).to(self._device)
+            return self.network.segment(
+                features.image,
+                sam2_prompts.to_points(prompt, features.size, size, self._device),
+                None,
+                previous,
+                multimask=sam2_prompts.is_ambiguous(prompt),
+            )
+
+    def track(self, features: Frame, memories: Sequence[Memories]) -> Sequence[Segmentation]:
+        """The masks of several objects on the next frame; objects with alike memories share one call."""
+        groups: dict[object, list[int]] = {}
+        for index, memory in enumerate(memories):
+            groups.setdefault(sam2_prompts.signature(memory), []).append(index)
+        found: dict[int, Segmentation] = {}
+        for indices in groups.values():
+            with self._running():
+                tokens = sam2_prompts.to_tokens(
+                    self.network, [memories[i] for i in indices], self.pointer_span
+                )
+                prediction = self.network.segment(features.image, None, tokens, None, multimask=True)
+            found.update(zip(indices, self._segmentations(prediction, features.size), strict=True))
+        return [found[index] for index in range(len(memories))]
+
+    def encode_memory(
+        self, features: Frame, segmentations: Sequence[Segmentation], *, prompted: bool
+    ) -> Sequence[Sam2Memory]:
+        """The memories of several objects on one frame; masks of prompted frames are binarised."""
+        decoded = [cast(Decoded, segmentation.raw) for segmentation in segmentations]
+        memories: dict[int, Tensor] = {}
+        for height in {d.logits_11hw.shape[-1] for d in decoded}:  # painted masks come at full size
+            chosen = [i for i, d in enumerate(decoded) if d.logits_11hw.shape[-1] == height]
+            with self._running():
+                spatial = self.network.encode_memory(
+                    features.image,
+                    torch.cat([decoded[i].logits_11hw for i in chosen]),
+                    torch.cat([decoded[i].object_score_11 for i in chosen]),
+                    binarise=prompted,
+                )
+            # Cloned: a slice would keep the memories of all objects alive.
+            memories.update(
+                (i, m[None].to(torch.bfloat16, copy=True)) for i, m in zip(chosen, spatial, strict=True)
+            )
+        return [Sam2Memory(memories[i], d.pointer_1d) for i, d in enumerate(decoded)]
+
+    def _segmentations(self, prediction: Prediction, size: tuple[int, int]) -> list[Segmentation]:
+        logits = prediction.logits_n1hw.float()
+        on_host = logits[:, 0].cpu().numpy()
+        visible = (prediction.object_score_n1[:, 0] > 0).tolist()
+        scores = prediction.iou_n.float().clamp(0, 1).tolist()
+        return [
+            Segmentation(
+                mask_of(on_host[i], size),
+                scores[i] if visible[i] else 0.0,
+                visible[i],
+                Decoded(
+                    logits[i : i + 1],
+                    prediction.pointer_nd[i : i + 1].clone(),
+                    prediction.object_score_n1[i : i + 1],
+                ),
+            )
+            for i in range(len(visible))
+        ]
+
+
+def load(path: Path, device: str, precision: str, name: str) -> Sam2Model:
+    """A model from a checkpoint file, on a device ("auto": CUDA, MPS or CPU, whichever is there)."""
+    config, state = checkpoints.load_state(path)
+    network = checkpoints.build(config)
+    network.load_state_dict(state)
+    return Sam2Model(network, name, devices.choose(device), devices.check_precision(precision))

@@ -1,0 +1,89 @@
+"""From the session's plain values to SAM 2's tensors: pixels, points, masks, memories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam2_core.hookspecs import Memories
+from sam2_core.models.memory_attention import MemoryTokens
+from sam2_core.models.preprocess import preprocess
+from sam2_core.models.prompt_encoder import PointPrompts
+from sam2_core.models.sam2 import SAM2
+from sam2_core.types import Image, Mask, Prompt
+
+BOX_CORNERS = (2, 3)
+"""Labels of a box's corners: left top, right bottom."""
+
+
+def to_pixels(image: Image, size: int) -> Tensor:
+    """A frame squashed to the network's input, ``(1, 3, size, size)``, normalised."""
+    return preprocess(image, size)
+
+
+def to_points(prompt: Prompt, frame: tuple[int, int], size: int, device: torch.device) -> PointPrompts:
+    """The points of a prompt in the network's pixels; the corners of its box come first."""
+    height, width = frame
+    corners = [(prompt.box.left, prompt.box.top), (prompt.box.right, prompt.box.bottom)] if prompt.box else []
+    coordinates = corners + [(p.x, p.y) for p in prompt.points]
+    labels = [*(BOX_CORNERS if prompt.box else ()), *(int(p.positive) for p in prompt.points)]
+    scale = np.array([size / width, size / height])
+    coords = torch.tensor(np.array(coordinates).reshape(-1, 2) * scale, dtype=torch.float32, device=device)
+    return PointPrompts(coords[None], torch.tensor([labels], device=device))
+
+
+def is_ambiguous(prompt: Prompt) -> bool:
+    """Whether the prompt is one click and nothing else: then the decoder offers three masks."""
+    return len(prompt.points) == 1 and prompt.box is None and prompt.previous is None
+
+
+def to_model_mask(mask: Mask, size: int) -> Tensor:
+    """A mask at the network's input size, 0 or 1, ``(1, 1, size, size)``."""
+    mask_11hw = torch.from_numpy(mask.astype(np.float32))[None, None]
+    resized = F.interpolate(mask_11hw, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return (resized >= 0.5).float()
+
+
+def to_logits(mask: Mask, size: int) -> Tensor:
+    """A mask as the logits that the decoder would have given, ``(1, 1, size / 4, size / 4)``."""
+    logits = to_model_mask(mask, size) * 20 - 10
+    return F.interpolate(logits, (size // 4, size // 4), mode="bilinear", align_corners=False, antialias=True)
+
+
+def signature(memories: Memories) -> object:
+    """Objects with the same signature can share one call: their memories lie in the same places."""
+    recent = [(steps, memory.spatial_1chw is None) for steps, memory in memories.recent]
+    return tuple(steps for steps, _ in memories.conditioning), tuple(recent)
+
+
+def to_tokens(network: SAM2, group: Sequence[Memories], pointer_span: int) -> MemoryTokens:
+    """The memory tokens of objects with one signature.
+
+    Spatial memories: prompted frames first, then tracked ones from old to new. Pointers: prompted frames that
+    lie behind (or are this one), then tracked ones from new to old (SAM 2, ``SAM2Base``).
+    """
+    first, conditioning_slot = group[0], network.config.memory_slots - 1
+
+    def stack(kind: str, index: int, name: str) -> Tensor:
+        return torch.cat([getattr(getattr(m, kind)[index][1], name) for m in group]).float()
+
+    spatial = [
+        (stack("conditioning", i, "spatial_1chw"), conditioning_slot) for i in range(len(first.conditioning))
+    ]
+    for i in reversed(range(len(first.recent))):
+        steps, memory = first.recent[i]
+        if memory.spatial_1chw is not None:
+            spatial.append((stack("recent", i, "spatial_1chw"), steps - 1))
+    pointers = [
+        (stack("conditioning", i, "pointer_1d"), steps / pointer_span)
+        for i, (steps, _) in enumerate(first.conditioning)
+        if steps >= 0
+    ]
+    pointers += [
+        (stack("recent", i, "pointer_1d"), steps / pointer_span) for i, (steps, _) in enumerate(first.recent)
+    ]
+    return network.memory_tokens(spatial, pointers)

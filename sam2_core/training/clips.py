@@ -1,0 +1,45 @@
+"""A clip: a few frames and the exact mask of each object on each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Frames with labels; an object is a set of labels, so objects may contain each other.
+
+    Attributes:
+        frames: ``(frames, 3, height, width)`` uint8.
+        labels: which label is visible at each pixel, 0 the background, ``(frames, height, width)`` uint8.
+        table: which labels make up an object, ``(objects, 256)`` bool.
+    """
+
+    frames: Tensor
+    labels: Tensor
+    table: Tensor
+
+    @property
+    def objects(self) -> int:
+        """How many objects there are."""
+        return self.table.shape[0]
+
+    def masks(self, chosen: Tensor | None = None) -> Tensor:
+        """The visible part of each (chosen) object, ``(frames, objects, height, width)`` bool."""
+        table = self.table if chosen is None else self.table[chosen]
+        return table[:, self.labels.long()].transpose(0, 1)
+
+    def areas(self) -> Tensor:
+        """Visible pixels, ``(frames, objects)``."""
+        frames = self.labels.shape[0]
+        offsets = torch.arange(frames, device=self.labels.device)[:, None] * 256
+        flat = self.labels.flatten(1).long() + offsets
+        counts = torch.bincount(flat.flatten(), minlength=256 * frames).view(frames, 256)
+        return counts.float() @ self.table.float().T
+
+    def window(self, start: int, length: int) -> Clip:
+        """Some consecutive frames."""
+        return Clip(self.frames[start : start + length], self.labels[start : start + length], self.table)

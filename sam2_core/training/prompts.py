@@ -1,0 +1,114 @@
+"""Simulated users: a mask, a noisy box or a click, then clicks where the result is wrong (SAM 2, appendix D)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sam2_core.training.random import Dice
+
+KINDS = ("mask", "box", "click")
+
+
+@dataclass(frozen=True)
+class PromptMix:
+    """How often a simulated user gives what.
+
+    Attributes:
+        mask, box, click: relative frequencies of the first prompt.
+        truth: how often a correction comes from the object instead of the error.
+        central: how often a click is put into the middle of its region.
+        box_noise: noise of a box's sides, as a share of its width or height.
+        box_limit: the most that a side may be off, as a share of the picture.
+    """
+
+    mask: float = 0.5
+    box: float = 0.25
+    click: float = 0.25
+    truth: float = 0.1
+    central: float = 0.5
+    box_noise: float = 0.1
+    box_limit: float = 20 / 1024
+
+    def draw(self, dice: Dice, count: int) -> Tensor:
+        """The kind of each object's first prompt, an index into ``KINDS``, ``(count,)``."""
+        weights = torch.tensor([self.mask, self.box, self.click], device=dice.device)
+        return torch.multinomial(weights, count, replacement=True, generator=dice.generator)
+
+
+def boxes(masks: Tensor) -> Tensor:
+    """Left, top, right, bottom of ``(n, height, width)`` masks in pixels (edges, not centres), ``(n, 4)``.
+
+    An empty mask gives a box without area in the corner.
+    """
+    result = []
+    for axis in (1, 2):
+        line = masks.any(axis).float()
+        length = line.shape[1]
+        first = line.argmax(1)
+        last = length - line.flip(1).argmax(1)
+        empty = line.amax(1) == 0
+        result.append((first.masked_fill(empty, 0).float(), last.masked_fill(empty, 0).float()))
+    (left, right), (top, bottom) = result
+    return torch.stack([left, top, right, bottom], 1)
+
+
+def noisy_boxes(dice: Dice, masks: Tensor, mix: PromptMix) -> Tensor:
+    """Boxes whose sides are a little off, ``(n, 4)``, at least one pixel wide, inside the picture."""
+    exact = boxes(masks)
+    height, width = masks.shape[-2:]
+    scale = torch.stack([exact[:, 2] - exact[:, 0], exact[:, 3] - exact[:, 1]], 1).repeat(1, 2)
+    limit = mix.box_limit * max(height, width)
+    shift = (dice.normal(len(exact), 4) * scale * mix.box_noise).clamp(-limit, limit)
+    noisy = exact + shift.clamp(-0.4 * scale, 0.4 * scale)
+    size = torch.tensor([width, height, width, height], device=masks.device)
+    noisy = torch.minimum(noisy.clamp(min=0), size)
+    return torch.cat([noisy[:, :2], torch.maximum(noisy[:, 2:], noisy[:, :2] + 1)], 1)
+
+
+def clicks(dice: Dice, regions: Tensor, central: float) -> Tensor:
+    """One place inside each region: the middle of its thickest part, or anywhere, ``(n, 2)`` x and y.
+
+    Args:
+        dice: where chance comes from.
+        regions: ``(n, height, width)`` bool; an empty region gives a place anywhere.
+        central: how often the middle is chosen.
+
+    Returns:
+        Pixel indices (the centre of the first pixel is 0, 0), as floats.
+    """
+    count, _, width = regions.shape
+    weight = regions.float()
+    middle = dice.chances(central, count, 1, 1)
+    if bool(middle.any()):
+        thick = functional.avg_pool2d(weight[:, None], 4)
+        for size in (3, 5, 9):
+            thick = torch.minimum(thick, functional.avg_pool2d(thick, size, 1, size // 2)) + 0.1 * thick
+        thick = functional.interpolate(thick, regions.shape[-2:], mode="bilinear")[:, 0]
+        weight = torch.where(middle, weight * (1 + thick * 100), weight)
+    chance = torch.rand(regions.shape, generator=dice.generator, device=regions.device)
+    best = (weight + chance * (weight.clamp(max=1) + 0.5)).flatten(1).argmax(1)
+    return torch.stack([best % width, best // width], 1).float()
+
+
+def corrections(dice: Dice, predicted: Tensor, truth: Tensor, mix: PromptMix) -> tuple[Tensor, Tensor]:
+    """One click per object where the prediction is wrong; sometimes just on the object.
+
+    Args:
+        dice: where chance comes from.
+        predicted: ``(n, height, width)`` bool.
+        truth: the same.
+        mix: how often a click comes from the object instead of the error.
+
+    Returns:
+        Places ``(n, 2)`` and labels ``(n,)``: 1 on the object, 0 beside it.
+    """
+    wrong = predicted ^ truth
+    some = wrong.flatten(1).any(1) & ~dice.chances(mix.truth, len(truth))
+    region = torch.where(some[:, None, None], wrong, truth)
+    places = clicks(dice, region, mix.central)
+    x, y = places.long().unbind(1)
+    return places, truth[torch.arange(len(truth), device=truth.device), y, x].long()

@@ -1,0 +1,194 @@
+"""Layered scenes: textured things over a textured background, moving, deforming, hiding each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sam2_core.training.clips import Clip
+from sam2_core.training.finish import blur, eight_bits, light
+from sam2_core.training.random import Dice
+from sam2_core.training.shapes import inside, outlines
+from sam2_core.training.textures import coordinates, noise, textures
+
+_SPRITE = 112
+_PARTS = 4
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What moves in a scene; positions in pixels, one row per layer from back to front.
+
+    Attributes:
+        sprites: colour, opacity and part, ``(layers, 5, sprite, sprite)``.
+        radius: half the side of a sprite on the frame, ``(layers,)``.
+        centre: ``(frames, layers, 2)`` x and y.
+        matrix: rotation, scale and shear per frame, ``(frames, layers, 2, 2)``.
+        bend: amplitude of the deformation, ``(layers,)``.
+        static: whether it belongs to the background, ``(layers,)``.
+    """
+
+    sprites: Tensor
+    radius: Tensor
+    centre: Tensor
+    matrix: Tensor
+    bend: Tensor
+
+
+def make_scene(seed: int, frames: int, size: int = 256, device: torch.device | str = "cpu") -> Clip:
+    """A layered scene; the same seed gives the same clip."""
+    dice = Dice(seed, device)
+    time = torch.arange(frames, device=dice.device, dtype=torch.float32)
+    camera, zoom = _camera(dice, time, size)
+    canvas = _background(dice, size, camera, zoom)
+    layers = _layers(dice, time, size, camera)
+    labels = torch.zeros(frames, size, size, dtype=torch.uint8, device=dice.device)
+    for index in range(len(layers.radius)):
+        _paint(dice, layers, index, canvas, labels)
+    canvas = canvas * light(dice, frames, size, dice.number(0, 0.25))
+    if dice.chance(0.12):
+        canvas = canvas.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    canvas = blur(canvas, max(0.0, dice.number(-0.6, 1.1)))
+    images = eight_bits(dice, canvas, max(0.0, dice.number(-0.02, 0.05)))
+    return Clip(images, labels, _table(dice, labels, len(layers.radius)))
+
+
+def _camera(dice: Dice, time: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Shift in pixels, ``(frames, 2)``, and zoom, ``(frames,)``."""
+    strength = dice.log_number(0.05, 6) if dice.chance(0.7) else 0.0
+    shift = dice.normal(2) * strength * time[:, None] + dice.normal(2) * strength * torch.sin(time * 0.7)[:, None]
+    zoom = torch.exp(dice.normal(1) * 0.01 * time)
+    return shift.clamp(-size * 0.3, size * 0.3), zoom
+
+
+def _background(dice: Dice, size: int, camera: Tensor, zoom: Tensor) -> Tensor:
+    """A texture, or several of them in patches, seen by the moving camera, ``(frames, 3, size, size)``."""
+    wide = size + 96
+    count = dice.integer(1, 4)
+    stack = textures(dice, count, wide)
+    picture = stack[0]
+    if count > 1:
+        fields = noise(dice, count, wide)[:, 0] + dice.uniform(-0.5, 0.5, count, 1, 1)
+        if dice.chance(0.4):  # a horizon
+            _, y = coordinates(dice.device, wide)
+            fields[0] = fields[0] * 0.15 + (y - dice.number(-0.6, 0.6)) * 8
+        picture = (stack * (fields * dice.log_number(3, 30)).softmax(0)[:, None]).sum(0)
+    x, y = coordinates(dice.device, size)
+    scale = size / wide
+    grid = torch.stack([x, y], -1)[None] * (scale * zoom.view(-1, 1, 1, 1))
+    grid = grid + (camera * (2 / wide))[:, None, None, :]
+    source = picture[None].expand(len(camera), -1, -1, -1)
+    return functional.grid_sample(source, grid, padding_mode="reflection", align_corners=False)
+
+
+def _layers(dice: Dice, time: Tensor, size: int, camera: Tensor) -> Layers:
+    count = dice.integer(3, 11)
+    radius = dice.log_uniform(7, 80, count) * (size / 256)
+    if dice.chance(0.6):
+        radius[dice.integer(0, count - 1)] = dice.number(45, 95) * (size / 256)
+    sprites = _sprites(dice, count)
+    speed = dice.log_uniform(0.1, 9, count, 1) * (size / 256)
+    still = dice.chances(0.3, count, 1)
+    speed = torch.where(still, torch.zeros_like(speed), speed)
+    start = dice.uniform(0.0, size, count, 2)
+    heading = functional.normalize(dice.normal(count, 2), dim=-1) * speed
+    sway = dice.normal(count, 2) * speed * 1.5
+    rate = dice.uniform(0.3, 1.5, count, 1)
+    middle = time - (len(time) - 1) / 2
+    t = middle.view(-1, 1, 1)
+    centre = start + heading * t + sway * torch.sin(rate * t) - camera[:, None] + camera.mean(0)
+    angle = dice.uniform(0, 2 * math.pi, count) + dice.normal(count) * 0.04 * middle[:, None]
+    growth = torch.exp(dice.normal(count) * 0.02 * middle[:, None])
+    aspect = dice.log_uniform(0.5, 1.6, count)
+    cosine, sine = angle.cos() / growth, angle.sin() / growth
+    matrix = torch.stack([cosine * aspect, sine * aspect, -sine / aspect, cosine / aspect], -1)
+    bend = torch.where(dice.chances(0.6, count), dice.uniform(0, 0.25, count), torch.zeros(count, device=dice.device))
+    return Layers(sprites, radius, centre, matrix.view(len(time), count, 2, 2), bend)
+
+
+def _sprites(dice: Dice, count: int) -> Tensor:
+    """Colour, opacity and a part of each layer, ``(layers, 5, sprite, sprite)``."""
+    x, y = coordinates(dice.device, _SPRITE)
+    parts = outlines(dice, count * _PARTS).view(count, _PARTS, -1)
+    compound = dice.chances(0.6, count, 1)
+    scale = dice.uniform(0.2, 0.55, count, _PARTS)
+    scale[:, :1] = torch.where(compound, dice.uniform(0.35, 0.6, count, 1), torch.full_like(scale[:, :1], 0.75))
+    angle = dice.uniform(0, 2 * math.pi, count, _PARTS)
+    reach = scale[:, :1] * dice.uniform(0.6, 1.15, count, _PARTS)
+    reach[:, 0] = 0
+    stretch = dice.log_uniform(0.5, 2, count, _PARTS, 1, 1)
+    px = (x - (reach * angle.cos())[..., None, None]) / scale[..., None, None]
+    py = (y - (reach * angle.sin())[..., None, None]) / scale[..., None, None]
+    depth = inside(parts, px * stretch, py / stretch) * scale[..., None, None]
+    used = torch.arange(_PARTS, device=dice.device) < dice.integers(2, _PARTS, count, 1)
+    used = (used & compound) | (torch.arange(_PARTS, device=dice.device) == 0)
+    depth = torch.where(used[..., None, None], depth, torch.full_like(depth, -1.0))
+    whole = depth.amax(1)
+    part = (depth[:, 1] >= whole) & (whole > 0)
+    soft = (whole * (_SPRITE / 3) + 0.5).clamp(0, 1)
+    return torch.cat([_coat(dice, part, whole), soft[:, None], part[:, None].float()], 1)
+
+
+def _coat(dice: Dice, part: Tensor, whole: Tensor) -> Tensor:
+    """The colours of the layers: two textures, the second on the part, and a shaded rim."""
+    count = len(part)
+    coats = textures(dice, 2 * count, _SPRITE).view(count, 2, 3, _SPRITE, _SPRITE)
+    other = dice.chances(0.6, count, 1, 1) & part
+    colour = torch.where(other[:, None], coats[:, 1], coats[:, 0])
+    shade = (whole / whole.flatten(1).amax(1).clamp(min=0.05)[:, None, None]).clamp(0, 1)
+    depth = dice.uniform(-0.15, 0.5, count, 1, 1) * dice.chances(0.6, count, 1, 1)
+    colour = colour * (1 - depth * (1 - shade))[:, None]
+    twin = dice.integer(0, count - 1)
+    if dice.chance(0.35):  # look-alikes
+        colour = torch.where(dice.chances(0.4, count, 1, 1, 1), colour[twin], colour)
+    return colour
+
+
+def _paint(dice: Dice, layers: Layers, index: int, canvas: Tensor, labels: Tensor) -> None:
+    """Draw one layer onto all frames, only where it can reach."""
+    frames, _, size, _ = canvas.shape
+    radius = float(layers.radius[index])
+    half = min(int(radius * 1.75) + 2, size // 2)
+    centre = layers.centre[:, index]
+    corner = (centre.round().long() - half).clamp(0, size - 2 * half)
+    line = torch.arange(2 * half, device=canvas.device, dtype=torch.float32) + 0.5
+    x = (line[None, None, :] + (corner[:, 0] - centre[:, 0]).view(-1, 1, 1)).expand(-1, 2 * half, -1) / radius
+    y = (line[None, :, None] + (corner[:, 1] - centre[:, 1]).view(-1, 1, 1)).expand(-1, -1, 2 * half) / radius
+    grid = torch.stack([x, y], -1).flatten(1, 2) @ layers.matrix[:, index].transpose(1, 2)
+    grid = _bent(dice, grid, float(layers.bend[index]), frames).view(frames, 2 * half, 2 * half, 2)
+    source = layers.sprites[index][None].expand(frames, -1, -1, -1)
+    drawn = functional.grid_sample(source, grid, align_corners=False)
+    value = 2 * index + 1
+    for t, (left, top) in enumerate(corner.tolist()):
+        area = (slice(top, top + 2 * half), slice(left, left + 2 * half))
+        alpha = drawn[t, 3]
+        canvas[t, :, area[0], area[1]].lerp_(drawn[t, :3], alpha)
+        number = value + (drawn[t, 4] > 0.5).to(torch.uint8)
+        spot = labels[t, area[0], area[1]]
+        spot.copy_(torch.where(alpha > 0.5, number, spot))
+
+
+def _bent(dice: Dice, grid: Tensor, amplitude: float, frames: int) -> Tensor:
+    """A smooth wave through the sprite that runs with time, ``(frames, places, 2)``."""
+    wave = dice.uniform(1.0, 4.0, 2)
+    phase = dice.uniform(0, 6.3, 2) + dice.normal(2) * 0.5 * torch.arange(frames, device=grid.device)[:, None]
+    if amplitude == 0:
+        return grid
+    return grid + amplitude * torch.sin(grid.flip(-1) * wave + phase[:, None])
+
+
+def _table(dice: Dice, labels: Tensor, layers: int) -> Tensor:
+    """Each layer is an object, and some parts are objects too."""
+    rows = torch.zeros(2 * layers, 256, dtype=torch.bool, device=labels.device)
+    number = torch.arange(layers, device=labels.device)
+    rows[number, 2 * number + 1] = True
+    rows[number, 2 * number + 2] = True
+    rows[layers + number, 2 * number + 2] = True
+    counts = torch.bincount(labels.flatten().long(), minlength=256)
+    keep = (rows.float() @ counts.float()) > 0
+    keep[layers:] &= dice.chances(0.25, layers)
+    return rows[keep]

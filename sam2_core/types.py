@@ -1,0 +1,291 @@
+"""The values that cross the session: plain, frozen, numpy only.
+
+Coordinates are pixels of the video: x to the right, y down, and ``(0, 0)`` is the centre of the first pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_core.errors import PromptError
+
+Image = NDArray[np.uint8]
+"""An RGB image, ``(height, width, 3)``."""
+
+Mask = NDArray[np.bool_]
+"""A binary mask, ``(height, width)``."""
+
+Source = Literal["prompted", "propagated"]
+"""Where a mask comes from: the user's prompt on that frame, or tracking."""
+
+
+@runtime_checkable
+class Video(Protocol):
+    """Random access to frames; decoding is lazy, one frame at a time."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of every frame, in pixels."""
+
+    def __len__(self) -> int:
+        """The number of frames known so far (a live video grows)."""
+
+    def __getitem__(self, frame_index: int, /) -> Image:
+        """The frame, ``(height, width, 3)`` RGB; VideoError if it cannot be read."""
+
+
+class Point(NamedTuple):
+    """A click: on the object if positive, beside it if not."""
+
+    x: float
+    y: float
+    positive: bool = True
+
+
+class Box(NamedTuple):
+    """A rectangle drawn around the object, corners in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What a user says about one object on one frame: a mask, or points and/or a box.
+
+    Attributes:
+        frame_index: the frame, from 0.
+        object_id: the user's number of the object, 1 or more (0 is the background of label images).
+        points: clicks, in the order in which they were given.
+        box: a box around the object.
+        mask: the object's mask, ``(height, width)``; excludes points and box.
+        previous: a mask that the points correct, ``(height, width)``: SAM's "previous mask" input.
+            ``Session.correction`` fills it with the mask that tracking gave.
+
+    Raises:
+        PromptError: for anything else (nothing given, an empty mask, a mask beside points or a box,
+            a box without area, a coordinate that is not a number).
+    """
+
+    frame_index: int
+    object_id: int
+    points: tuple[Point, ...] = ()
+    box: Box | None = None
+    mask: Mask | None = None
+    previous: Mask | None = None
+
+    def __post_init__(self) -> None:
+        """Normalise what hosts pass (lists, tuples, 0/1 masks) and refuse what cannot be used."""
+        points = tuple(p if isinstance(p, Point) else Point(*p) for p in self.points)
+        object.__setattr__(self, "points", points)
+        if self.box is not None:
+            object.__setattr__(self, "box", Box(*self.box))
+        for name in ("mask", "previous"):
+            if (mask := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _as_mask(mask, name))
+        _check_prompt(self)
+
+    def with_point(self, x: float, y: float, *, positive: bool = True) -> Prompt:
+        """The same prompt with one more click at its end."""
+        return replace(self, points=(*self.points, Point(x, y, positive)))
+
+
+def _as_mask(mask: object, name: str) -> Mask:
+    array = np.asarray(mask)
+    if array.ndim != 2:
+        raise PromptError(f"a prompt's {name} has the shape (height, width); this one has {array.shape}")
+    result: Mask = array.astype(np.bool_)
+    result.setflags(write=False)
+    return result
+
+
+def _check_prompt(prompt: Prompt) -> None:
+    where = f"object {prompt.object_id} on frame {prompt.frame_index}"
+    if prompt.object_id < 1:
+        raise PromptError(f"object ids start at 1 (0 is the background); got {prompt.object_id}")
+    if prompt.mask is not None:
+        if prompt.points or prompt.box or prompt.previous is not None:
+            raise PromptError(f"{where}: a prompt is a mask, or points and/or a box, not both")
+        if not prompt.mask.any():
+            raise PromptError(f"{where}: the mask is empty; paint the object, or remove the prompt")
+        return
+    if not prompt.points and prompt.box is None:
+        raise PromptError(f"{where}: the prompt is empty; give a point, a box or a mask")
+    numbers = [c for point in prompt.points for c in point[:2]] + list(prompt.box or ())
+    if not np.all(np.isfinite(numbers)):
+        raise PromptError(f"{where}: a coordinate is not a finite number")
+    if prompt.box and not (prompt.box.left < prompt.box.right and prompt.box.top < prompt.box.bottom):
+        raise PromptError(f"{where}: the box {tuple(prompt.box)} has no area; give left, top, right, bottom")
+
+
+@dataclass(frozen=True, eq=False)
+class RunLengths:
+    """A mask kept small: run lengths of the rectangle that encloses it.
+
+    Attributes:
+        size: height and width of the full mask.
+        top, left: the first row and column of the rectangle.
+        shape: height and width of the rectangle; ``(0, 0)`` for an empty mask.
+        counts: lengths of alternating runs in row order, the first of background, ``uint32``.
+    """
+
+    size: tuple[int, int]
+    top: int
+    left: int
+    shape: tuple[int, int]
+    counts: NDArray[np.uint32] = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RunLengths):
+            return NotImplemented
+        return (self.size, self.top, self.left, self.shape) == (
+            other.size,
+            other.top,
+            other.left,
+            other.shape,
+        ) and np.array_equal(self.counts, other.counts)
+
+    __hash__ = None  # type: ignore[assignment]  # holds an array
+
+    @property
+    def area(self) -> int:
+        """The number of pixels of the object."""
+        return int(self.counts[1::2].sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the runs take."""
+        return int(self.counts.nbytes)
+
+    def crop(self) -> Mask:
+        """The mask inside its rectangle, of size ``shape``."""
+        inside = np.zeros(len(self.counts), np.bool_)
+        inside[1::2] = True
+        return np.repeat(inside, self.counts).reshape(self.shape)
+
+    def decode(self) -> Mask:
+        """The full mask, ``(height, width)``."""
+        mask = np.zeros(self.size, np.bool_)
+        (height, width), top, left = self.shape, self.top, self.left
+        mask[top : top + height, left : left + width] = self.crop()
+        return mask
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """One frame, all its objects; iterates over ``(object_id, mask)``.
+
+    Attributes:
+        frame_index: the frame, from 0.
+        object_ids: the objects that are known on this frame, in the order in which they were added.
+        scores: predicted IoU in 0..1, 0 where the object is not visible, ``(objects,)``.
+        visible: whether the object score is above 0, ``(objects,)``.
+        stale: whether a prompt changed since the mask was computed, ``(objects,)``.
+        encoded: the masks as run lengths, one per object.
+        size: height and width of the frame.
+    """
+
+    frame_index: int
+    object_ids: tuple[int, ...]
+    scores: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    stale: NDArray[np.bool_]
+    encoded: tuple[RunLengths, ...]
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.object_ids)
+
+    def __iter__(self) -> Iterator[tuple[int, Mask]]:
+        for object_id, encoded in zip(self.object_ids, self.encoded, strict=True):
+            yield object_id, encoded.decode()
+
+    def mask(self, object_id: int) -> Mask:
+        """The object's mask at full size; KeyError if the object is not known on this frame."""
+        if object_id not in self.object_ids:
+            raise KeyError(f"object {object_id} is not known on frame {self.frame_index}")
+        return self.encoded[self.object_ids.index(object_id)].decode()
+
+    def label_image(self) -> NDArray[np.int32]:
+        """Object ids as pixel values, 0 for the background; where masks overlap, the higher score wins."""
+        labels = np.zeros(self.size, np.int32)
+        for index in np.argsort(self.scores, kind="stable"):
+            encoded = self.encoded[index]
+            (height, width), top, left = encoded.shape, encoded.top, encoded.left
+            labels[top : top + height, left : left + width][encoded.crop()] = self.object_ids[index]
+        return labels
+
+
+@dataclass(frozen=True, eq=False)
+class MaskletFrame:
+    """One object on one frame.
+
+    Attributes:
+        encoded: the mask as run lengths.
+        score: predicted IoU in 0..1, 0 where the object is not visible.
+        visible: whether the object score is above 0.
+        source: "prompted" or "propagated".
+        stale: whether a prompt of the object changed since this was computed.
+    """
+
+    encoded: RunLengths
+    score: float
+    visible: bool
+    source: Source
+    stale: bool = False
+
+    def mask(self) -> Mask:
+        """The mask at full size, ``(height, width)``."""
+        return self.encoded.decode()
+
+
+@dataclass(frozen=True, eq=False)
+class Masklet(Mapping[int, MaskletFrame]):
+    """One object through time: a mapping from frame index to what is known there, in frame order."""
+
+    object_id: int
+    frames: Mapping[int, MaskletFrame]
+
+    def __getitem__(self, frame_index: int) -> MaskletFrame:
+        return self.frames[frame_index]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.frames)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def mask(self, frame_index: int) -> Mask:
+        """The mask of one frame at full size, ``(height, width)``; KeyError if nothing is known there."""
+        return self.frames[frame_index].mask()
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One reading of an ambiguous prompt: whole, part or subpart.
+
+    Attributes:
+        encoded: the mask as run lengths.
+        score: predicted IoU in 0..1.
+    """
+
+    encoded: RunLengths
+    score: float
+
+    def mask(self) -> Mask:
+        """The mask at full size, ``(height, width)``."""
+        return self.encoded.decode()
+
+
+Masklets = Mapping[int, Masklet]
+"""Object id -> masklet."""
+
+Prompts = Sequence[Prompt]
+"""The document of a session: every prompt, one per frame and object."""

@@ -1,0 +1,101 @@
+"""Videos: from files, folders, images, TIFF, Zarr, NumPy, arrays in memory, or live.
+
+Every video gives one frame at a time as 8-bit RGB; ``normalise`` says how other data become that. What a source needs
+(PyAV, Pillow, tifffile, zarr) is imported when such a source is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sam2_core.errors import VideoError
+from sam2_core.hookspecs import hookimpl
+from sam2_core.types import Video
+from sam2_core.videos.arrays import ArrayVideo, open_npy
+from sam2_core.videos.live import LiveVideo
+from sam2_core.videos.normalise import DEFAULT, ImageOptions
+
+__all__ = ["ArrayVideo", "ImageOptions", "LiveVideo", "open_source", "sam2_open_video"]
+
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .apng .asf .avi .flv .gif .h264 .h265 .hevc .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv "
+    ".ts .vob .webm .wmv .y4m".split()
+)
+
+
+@hookimpl
+def sam2_open_video(source: Any) -> Video | None:
+    """The built-in readers; None for what they do not know."""
+    return open_source(source)
+
+
+def open_source(source: Any, options: ImageOptions = DEFAULT) -> Video | None:
+    """A video from a path, an array, or something that is a video already.
+
+    Args:
+        source: a video file, a folder of frames, an image, a TIFF, a Zarr or OME-Zarr, a ``.npy``, an array, a video.
+        options: axes, plane, channels and contrast of what is not 8-bit RGB.
+
+    Returns:
+        The video, or None if this package does not know what the source is.
+
+    Raises:
+        VideoError: if it knows, and the source cannot be read.
+    """
+    if isinstance(source, str | os.PathLike):
+        return _open_path(Path(source), options)
+    if _is_video(source):
+        return source  # type: ignore[no-any-return]  # just checked
+    if isinstance(getattr(source, "shape", None), tuple) and hasattr(source, "__getitem__"):
+        return ArrayVideo(source, options)
+    return None
+
+
+def _is_video(source: Any) -> bool:
+    if isinstance(source, LiveVideo):
+        return True  # its size may not be known yet
+    size = getattr(source, "size", None)  # of an array: an int, or a method
+    return isinstance(size, tuple) and len(size) == 2 and isinstance(source, Video)
+
+
+def _open_path(path: Path, options: ImageOptions) -> Video | None:
+    if path.is_dir():
+        return _open_folder(path, options)
+    suffix = path.suffix.lower()
+    if not path.exists():
+        return None
+    if suffix == ".npy":
+        return open_npy(path, options)
+    if suffix == ".npz":
+        raise VideoError(
+            f"{path.name!r} is compressed and cannot be read frame by frame; numpy.save it as .npy"
+        )
+    if suffix in VIDEO_SUFFIXES:
+        from sam2_core.videos.files import VideoFile
+
+        return VideoFile(path, options)
+    return _open_image(path, options)
+
+
+def _open_folder(path: Path, options: ImageOptions) -> Video:
+    from sam2_core.videos.zarrs import is_zarr, open_zarr
+    from sam2_core.videos.images import ImageFiles, images_in
+
+    if is_zarr(path):
+        return open_zarr(path, options)
+    paths = images_in(path)
+    if len(paths) == 1 and (video := _open_image(paths[0], options)) is not None:
+        return video  # it may be a stack
+    return ImageFiles(paths, options)
+
+
+def _open_image(path: Path, options: ImageOptions) -> Video | None:
+    from sam2_core.videos.images import TIFF_SUFFIXES, ImageFiles, is_image_name
+
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        from sam2_core.videos.tiffs import open_tiff
+
+        return open_tiff(path, options)
+    return ImageFiles([path], options) if is_image_name(path.name) else None

@@ -1,0 +1,89 @@
+"""Arrays as videos: NumPy, Dask, Zarr, torch, CuPy, a ``.npy`` file, anything with a shape that can be indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_core.errors import VideoError
+from sam2_core.types import Image
+from sam2_core.videos.axes import layout_of
+from sam2_core.videos.frames import existing
+from sam2_core.videos.normalise import DEFAULT, ImageOptions, Normaliser, Planes, sampled, shown_channels
+
+
+class ArrayVideo:
+    """An array, read one frame at a time.
+
+    Args:
+        array: has a ``shape`` and can be indexed with integers and slices. Without ``options.axes`` its shape is
+            ``(T, Y, X)``, ``(T, Y, X, 3 or 4)``, ``(T, C, Y, X)``, or one frame: ``(Y, X)``, ``(Y, X, 3 or 4)``.
+        options: axes, plane, channels and contrast.
+        on_close: called by ``close``, for an array that belongs to an open file.
+
+    Attributes:
+        size: height and width.
+        frame_rate: None, an array does not know it.
+
+    Raises:
+        VideoError: if the axes cannot be told.
+    """
+
+    def __init__(
+        self, array: Any, options: ImageOptions = DEFAULT, *, on_close: Callable[[], None] | None = None
+    ) -> None:
+        self._array = array
+        self._layout = layout_of(tuple(int(n) for n in array.shape), options.axes, options.z)
+        self._channels = shown_channels(self._layout.channels, options)
+        self._normaliser = Normaliser(options, lambda: sampled(self._planes, len(self)))
+        self._on_close = on_close
+        self.size = self._layout.size
+        self.frame_rate: float | None = None
+
+    def __len__(self) -> int:
+        return self._layout.frames
+
+    def __getitem__(self, frame_index: int, /) -> Image:
+        """The frame as 8-bit RGB, ``(height, width, 3)``; VideoError if it cannot be read."""
+        return self._normaliser(self._planes(existing(frame_index, len(self))))
+
+    def close(self) -> None:
+        """Close the file behind the array, if it was opened here."""
+        if self._on_close is not None:
+            self._on_close()
+
+    def _planes(self, frame_index: int) -> Planes:
+        first, last = min(self._channels), max(self._channels)
+        key = self._layout.key(frame_index, slice(first, last + 1))
+        try:
+            frame = as_numpy(self._array[key])
+        except VideoError:
+            raise
+        except Exception as error:  # whatever a damaged or foreign array raises
+            raise VideoError(f"frame {frame_index} cannot be read: {_one_line(error)}") from error
+        return self._layout.arranged(frame)[..., [channel - first for channel in self._channels]]
+
+
+def as_numpy(array: Any) -> NDArray[Any]:
+    """The array in main memory, also from torch (``detach``, ``cpu``) and CuPy (``get``)."""
+    for method in ("detach", "cpu", "get"):
+        if callable(getattr(array, method, None)):
+            array = getattr(array, method)()
+    return np.asarray(array)
+
+
+def open_npy(path: Path, options: ImageOptions = DEFAULT) -> ArrayVideo:
+    """An array saved by ``numpy.save``, mapped into memory and never read as a whole."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise VideoError(f"cannot read {path.name!r} as an array of numbers: {_one_line(error)}") from error
+    return ArrayVideo(array, options)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

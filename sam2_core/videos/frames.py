@@ -1,0 +1,29 @@
+"""What every video of this package checks before it reads a frame."""
+
+from __future__ import annotations
+
+import operator
+
+from sam2_core.errors import VideoError
+
+
+class _NoFrameError(VideoError, IndexError):
+    """A frame that does not exist; also an IndexError, so that ``for frame in video`` ends."""
+
+
+def existing(frame_index: int, frames: int) -> int:
+    """The frame index as an int; VideoError if the video has no such frame."""
+    number = operator.index(frame_index)
+    if not 0 <= number < frames:
+        known = f"the video has frames 0..{frames - 1}" if frames else "the video has no frames yet"
+        raise _NoFrameError(f"frame {number} does not exist; {known}")
+    return number
+
+
+def check_size(size: tuple[int, int], expected: tuple[int, int], what: str) -> None:
+    """VideoError unless the frame has the height and width of the others."""
+    if size != expected:
+        raise VideoError(
+            f"{what} has {size[0]} x {size[1]} pixels (height x width), the video {expected[0]} x {expected[1]}; "
+            "all frames must have the same size"
+        )

@@ -1,0 +1,31 @@
+"""Models that tests share."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sam2_core.hookspecs import VideoModel
+
+MODELS = ("copy", "sam2")
+"""The contract holds for SAM 2 and for a model that is not SAM 2."""
+
+
+@cache
+def model(name: str) -> VideoModel:
+    """A baseline, or a nano with random weights (seed 0) that sees every object; float32."""
+    if name == "copy":
+        from sam2_core.tracking.trivial import CopyModel
+
+        return CopyModel()
+    import torch
+
+    torch.set_num_threads(1)  # so small a network is slower on two
+    from sam2_core.models.checkpoints import build
+    from sam2_core.models.config import config
+    from sam2_core.tracking.sam2_model import Sam2Model
+
+    torch.manual_seed(0)
+    network = build(config("nano").at_size(64))
+    with torch.no_grad():
+        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias += 8
+    return Sam2Model(network, "random", torch.device("cpu"), "exact")
