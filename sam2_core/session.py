@@ -223,9 +223,10 @@ class Session:
         saved.write(Path(path), self, self._tracks.values())
 
     def _restore(self, document: saved.SavedSession) -> None:
+        same_model = document.fits(self)
         for prompt in document.prompts:
             self._check_prompt(prompt)
-        if document.fits(self):
+        if same_model:
             self._tracks = {t.object_id: t for t in document.tracks(self._tracker.spans)}
         else:  # another model: only the prompts are of use
             for prompt in document.prompts:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes instead; before torch
 
 from sam2_core.hookspecs import VideoModel
 
@@ -19,7 +22,6 @@ def model(name: str) -> VideoModel:
         return CopyModel()
     import torch
 
-    torch.set_num_threads(1)  # so small a network is slower on two
     from sam2_core.models.checkpoints import build
     from sam2_core.models.config import config
     from sam2_core.tracking.sam2_model import Sam2Model

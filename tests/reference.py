@@ -80,7 +80,9 @@ def textured_frame(seed: int = 0, size: tuple[int, int] = (180, 240)) -> NDArray
     random = np.random.default_rng(seed)
     y, x = np.mgrid[: size[0], : size[1]] / 40.0
     waves = random.uniform(0.5, 3.0, (3, 2)), random.uniform(0, 6.28, 3)
-    image = np.stack([np.sin(wave[0] * x + wave[1] * y + phase) for wave, phase in zip(*waves, strict=True)], -1)
+    image = np.stack(
+        [np.sin(wave[0] * x + wave[1] * y + phase) for wave, phase in zip(*waves, strict=True)], -1
+    )
     disc = (x - random.uniform(1, 5)) ** 2 + (y - random.uniform(1, 3.5)) ** 2 < 1
     image[disc] = random.uniform(-1, 1, 3)
     return np.clip(127 + 90 * image + random.normal(0, 12, image.shape), 0, 255).astype(np.uint8)

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,27 @@ def test_what_a_killed_export_left_behind_is_not_read(tmp_path):
     (folder / ".00007.tif.part").write_bytes(b"half")
     (folder / "._00001.tif").write_bytes(b"a file of macOS")
     assert list(read.read_labels(tmp_path)[1]) == [0, 1, 2]
+    labels.export(masklets(), Grey(SIZE), tmp_path)
+    assert not list(folder.glob("*.part"))
+
+
+def test_a_killed_export_leaves_whole_files_only(tmp_path):
+    code = """if True:
+        import sys, pathlib, numpy as np
+        from sam2_core import masks
+        from sam2_core.exporters import labels
+        from sam2_core.types import Masklet, MaskletFrame
+        class Video: size = (700, 700)
+        encoded = masks.encode(np.random.default_rng(0).random(Video.size) < 0.5)
+        frames = dict.fromkeys(range(9999), MaskletFrame(encoded, 0.5, True, "propagated"))
+        labels.export({1: Masklet(1, frames)}, Video(), pathlib.Path(sys.argv[1]))
+    """
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as process:
+        while process.poll() is None and len(list(tmp_path.glob("labels/*.tif"))) < 5:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode < 0  # killed, and not ended by itself
+    assert len(read.read_labels(tmp_path)[1]) >= 5
 
 
 def test_an_interrupted_block_leaves_the_old_file(tmp_path):

@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from sam2_core.errors import ExportError
 from sam2_core.exporters import overlay
 from sam2_core.types import Masklet
 from tests.masklets_for_tests import Grey, box, frame, masklets_of
@@ -33,13 +34,18 @@ def test_the_video_has_all_known_frames_and_an_even_size(tmp_path, size):
     assert pixels == "yuv420p"
 
 
-@pytest.mark.parametrize("rate", [24.0, 30000 / 1001, 1, 0.5])
+@pytest.mark.parametrize("rate", [24.0, 30000 / 1001, 1, 1000])
 def test_the_rate_is_that_of_the_video(tmp_path, rate):
     size = (32, 32)
     masklets = masklets_of({1: {t: box(size, 0, 0, 9, 9) for t in range(4)}})
     frames, found, _, _ = decoded(overlay.export(masklets, Grey(size, 4, rate), tmp_path))
     assert float(found) == pytest.approx(rate, rel=1e-3)
     assert len(frames) == 4
+
+
+def test_a_time_lapse_is_not_played_in_real_time(tmp_path):
+    masklets = masklets_of({1: {0: box((32, 32), 0, 0, 9, 9)}})
+    assert decoded(overlay.export(masklets, Grey((32, 32), 4, 1 / 3600), tmp_path))[1] == 10
 
 
 def test_a_missing_encoder_is_replaced(tmp_path, monkeypatch):
@@ -52,6 +58,12 @@ def test_a_missing_encoder_is_replaced(tmp_path, monkeypatch):
 def test_all_frames_are_shown_when_nothing_was_found(tmp_path):
     frames, *_ = decoded(overlay.export({}, Grey((32, 32), 5), tmp_path))
     assert len(frames) == 5
+
+
+def test_a_video_without_frames_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="no frames yet"):
+        overlay.export({}, Grey((32, 32), 0), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_masks_are_in_their_colour_and_the_rest_is_as_it_was(tmp_path):

@@ -66,11 +66,15 @@ def _json(value: Any) -> str:
 
 
 def remove_others(folder: Path, pattern: str, keep: Iterable[str]) -> None:
-    """Remove what an earlier, longer export has left: files whose whole name matches and is not kept."""
+    """Remove what an earlier export has left: files whose whole name matches and is not kept.
+
+    Halves that a killed export left under a temporary name go too.
+    """
     kept = set(keep)
     try:
         for path in folder.iterdir():
-            if re.fullmatch(pattern, path.name) and path.name not in kept:
+            name = path.name.removeprefix(".").removesuffix(".part")
+            if re.fullmatch(pattern, name) and path.name not in kept:
                 path.unlink()
     except OSError as error:
         raise ExportError(f"cannot clear {str(folder)!r}: {reason(error)}") from error

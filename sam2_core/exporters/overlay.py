@@ -19,28 +19,30 @@ from sam2_core.types import Image, Mask, Masklet, MaskletFrame, RunLengths, Vide
 
 OPACITY = 0.45
 FRAME_RATE = 10
-"""Frames per second for a video that has no rate of its own."""
+"""Frames per second for a video without a rate, or a time-lapse with less than one."""
 
 
 def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
     """Write ``overlay.mp4`` and return its path.
 
-    Frames are the known ones (all of them if nothing is known), at the ``frame_rate`` of the video or at
-    10 per second. A white outline marks what the user prompted. Frames of odd size get one more row or
-    column. The video is H.264, or MPEG-4 where the encoder is missing.
+    Frames are the known ones (all of them if nothing is known), at the ``frame_rate`` of the video or, if
+    it has none or less than 1 per second, at 10. A white outline marks what the user prompted. Frames of
+    odd size get one more row or column. The video is H.264, or MPEG-4 where the encoder is missing.
 
     Raises:
-        ExportError: if the file cannot be written.
+        ExportError: if there is no frame, or the file cannot be written.
         VideoError: if a frame cannot be read.
     """
     import av  # with the format, not with the package
 
-    target = Path(folder) / "overlay.mp4"
+    target, frames = Path(folder) / "overlay.mp4", known_frames(masklets) or range(len(video))
+    if not frames:
+        raise ExportError("the video has no frames yet, so there is nothing to show")
     with new_file(target) as temporary:
         try:
             with closing(av.open(str(temporary), "w", format="mp4")) as container:
                 stream = _stream(container, video)
-                for frame_index in known_frames(masklets) or range(len(video)):
+                for frame_index in frames:
                     known = on_frame(masklets, frame_index, video.size)
                     picture = _even(draw(np.asarray(video[frame_index]), known))
                     container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -54,7 +56,8 @@ def _stream(container: Any, video: Video) -> Any:
     import av  # with the format, not with the package
 
     h264 = "libx264" in av.codecs_available
-    rate = Fraction(getattr(video, "frame_rate", None) or FRAME_RATE).limit_denominator(1001)
+    rate = getattr(video, "frame_rate", None)
+    rate = Fraction(min(rate, 1000) if rate and rate >= 1 else FRAME_RATE).limit_denominator(1001)
     stream = container.add_stream("libx264" if h264 else "mpeg4", rate=rate)
     stream.height, stream.width = (n + n % 2 for n in video.size)
     stream.pix_fmt = "yuv420p"  # every player knows it; it asks for even sizes

@@ -97,8 +97,9 @@ class HieraBlock(nn.Module):
             attended = unpartition(windows, shortcut.shape[1], shortcut.shape[2])
         else:
             attended = self.attn(normed)
-        mixed_bhwc: Tensor = shortcut + attended
-        return mixed_bhwc + self.mlp(self.norm2(mixed_bhwc))
+        x_bhwc = shortcut + attended
+        output: Tensor = x_bhwc + self.mlp(self.norm2(x_bhwc))
+        return output
 
 
 class PatchEmbed(nn.Module):

@@ -42,8 +42,10 @@ class FourierPositions(nn.Module):
     def forward(self, places: Tensor) -> Tensor:
         """Places ``(..., 2)``, x and y from 0 to 1 -> ``(..., dim)``."""
         matrix = self.positional_encoding_gaussian_matrix
-        angles = (2 * places - 1).to(matrix.dtype) @ matrix * (2 * math.pi)
-        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+        # Not a matrix product: autocast would round the places to bfloat16, some pixels apart.
+        x, y = (2 * places.float() - 1).unbind(-1)
+        angles = (x[..., None] * matrix[0] + y[..., None] * matrix[1]) * (2 * math.pi)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1).to(matrix.dtype)
 
     def grid(self, height: int, width: int) -> Tensor:
         """The positions of all pixel centres of a grid, ``(1, height * width, dim)``."""

@@ -161,11 +161,11 @@ class SAM2(nn.Module):
             features: of one frame for all objects, or one frame per object.
             masks_n1hw: 0 or 1, at the size of the model's image.
         """
-        full_n1hw = masks_n1hw.to(features.stride16.dtype)
-        size = features.stride4.shape[-2:]
-        logits_n1hw = F.interpolate(full_n1hw * 20 - 10, size, mode="bilinear", antialias=True)
+        size, dtype = features.stride4.shape[-2:], features.stride16.dtype
+        full_n1hw = masks_n1hw.float()  # torch antialiases no bfloat16
+        logits_n1hw = F.interpolate(full_n1hw * 20 - 10, size, mode="bilinear", antialias=True).to(dtype)
         # The pointer comes from the decoder, without memory and without the embedding that stands for it.
-        decoded = self._decode(features.stride16, features, None, self.mask_downsample(full_n1hw))
+        decoded = self._decode(features.stride16, features, None, self.mask_downsample(full_n1hw.to(dtype)))
         pointer_nd = self.obj_ptr_proj(decoded.tokens_n4d[:, 0])
         there_n1 = (masks_n1hw > 0).flatten(1).any(dim=1, keepdim=True)
         seen_n1 = there_n1 & (decoded.object_score_n1 > 0)

@@ -20,7 +20,6 @@ def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack]) -> Iterator[int]:
 
     Yields frame indices; frames before the first prompt of some objects and after that of others come twice.
     """
-    tracker.condition(tracks)
     frame_index = min(track.first for track in tracks)
     while frame_index < len(tracker.video):  # a live video grows meanwhile
         _forward(tracker, [track for track in tracks if track.first <= frame_index], frame_index)
@@ -36,13 +35,13 @@ def quick(tracker: Tracker, tracks: Sequence[ObjectTrack], frames: range) -> Ite
 
     Yields every frame of the range, in its order.
     """
-    tracker.condition(tracks)
     banks: dict[int, MemoryBank] = {}
     for frame_index in frames:
         reached = [track for track in tracks if _reaches(track, frame_index, frames.step)]
         if frames.step == 1:
             _forward(tracker, reached, frame_index)
         stale = [track for track in reached if not track.is_fresh(frame_index)]
+        tracker.condition(stale)
         steps = [
             Step(t, banks.get(t.object_id) or tracker.bank_before(t, frame_index, frames.step)) for t in stale
         ]
@@ -65,8 +64,7 @@ def _reaches(track: ObjectTrack, frame_index: int, step: int) -> bool:
 def _forward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) -> None:
     """The next frame of the canonical forward pass, for the objects whose pass stands there."""
     standing = [track for track in tracks if track.canonical_pass().forward == frame_index]
-    steps = [Step(track, track.canonical_pass().banks[1]) for track in standing]
-    for track, bank in _advance(tracker, steps, frame_index, 1, len(tracks)):
+    for track, bank in _advance(tracker, standing, frame_index, 1, len(tracks)):
         state = track.canonical_pass()
         state.forward = track.after(frame_index + 1)
         _plant(state, track, frame_index, bank)
@@ -78,19 +76,22 @@ def _backward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int)
     for track in standing:
         if frame_index == track.first - 1:
             state = track.canonical_pass()
-            state.banks[-1] = MemoryBank(track.spans, track.conditioning, MappingProxyType(dict(state.seed)))
-    steps = [Step(track, track.canonical_pass().banks[-1]) for track in standing]
-    for track, _ in _advance(tracker, steps, frame_index, -1, len(tracks)):
+            state.banks[-1] = MemoryBank(track.spans, recent=MappingProxyType(dict(state.seed)))
+    for track, _ in _advance(tracker, standing, frame_index, -1, len(tracks)):
         track.canonical_pass().backward = frame_index - 1
 
 
 def _advance(
-    tracker: Tracker, steps: Sequence[Step], frame_index: int, direction: int, objects: int
+    tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int, direction: int, objects: int
 ) -> Iterator[tuple[ObjectTrack, MemoryBank]]:
     """Track one frame and keep the results; yields each object with its bank after the frame."""
+    tracker.condition(tracks)
+    steps = [Step(t, t.canonical_pass().banks[direction].conditioned_on(t.conditioning)) for t in tracks]
     for step, (segmentation, bank) in zip(steps, tracker.track(frame_index, steps, direction), strict=True):
         _keep(step.track, frame_index, segmentation)
         step.track.canonical_pass().banks[direction] = bank
+        if frame_index in (step.track.after(step.track.first), step.track.first - 1):
+            step.track.restart[direction].start(frame_index - direction, step.bank)
         _add_restart(tracker, step.track, frame_index, bank, direction, objects)
         yield step.track, bank
 

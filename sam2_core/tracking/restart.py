@@ -30,9 +30,14 @@ class RestartPoints:
         self._step = step
         self._interval = 1
         self._banks: dict[int, MemoryBank] = {}
+        self._start: RestartPoint | None = None
 
     def __len__(self) -> int:
         return len(self._banks)
+
+    def start(self, frame_index: int, bank: MemoryBank) -> None:
+        """Keep the bank with which a pass starts after ``frame_index``; it stays whatever the number of points."""
+        self._start = RestartPoint(frame_index, bank)
 
     def add(self, frame_index: int, bank: MemoryBank, limit: int) -> None:
         """Keep the bank after ``frame_index``, and not more than ``limit`` (at least 2) of them."""
@@ -45,8 +50,7 @@ class RestartPoints:
 
     def before(self, frame_index: int) -> RestartPoint | None:
         """The nearest point from which tracking comes to the frame; None if there is none."""
-        behind = [i for i in self._banks if (frame_index - i) * self._step > 0]
-        if not behind:
-            return None
-        nearest = min(behind, key=lambda i: abs(frame_index - i))
-        return RestartPoint(nearest, self._banks[nearest])
+        points = [RestartPoint(i, bank) for i, bank in self._banks.items()]
+        points += [self._start] if self._start else []
+        behind = [point for point in points if (frame_index - point.frame_index) * self._step > 0]
+        return min(behind, key=lambda point: abs(frame_index - point.frame_index), default=None)

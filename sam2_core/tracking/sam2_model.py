@@ -20,6 +20,9 @@ from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.upsample import mask_of
 from sam2_core.types import Image, Prompt
 
+CLAMP = 32.0
+"""Largest logit that is fed back to the decoder (as in training)."""
+
 BATCH = 64
 """Objects in one call; more only cost memory."""
 
@@ -112,7 +115,7 @@ class Sam2Model:
         """The mask of a prompt, without memory; the logits of the step before are fed back."""
         if prompt.mask is not None:
             return self._painted(features, prompt)
-        previous = before.raw.logits_11hw if before is not None else None
+        previous = before.raw.logits_11hw.clamp(-CLAMP, CLAMP) if before is not None else None
         prediction = self._decode(features, prompt, previous)
         return self._segmentations(prediction, features.size)[0]
 

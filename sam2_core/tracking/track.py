@@ -89,14 +89,10 @@ class ObjectTrack:
         self.conditioning = self.conditioning | {frame_index: memory}
         self.prompted[frame_index] = replace(self.prompted[frame_index], raw=None)
 
-    def bank(self) -> MemoryBank:
-        """The memories of the prompted frames alone."""
-        return MemoryBank(self.spans, self.conditioning)
-
     def canonical_pass(self) -> CanonicalPass:
         """How far the canonical result of the present prompts has come."""
         if self._pass is None or self._pass[0] != self.revision:
-            fresh = CanonicalPass(self.after(self.first), self.first - 1, {1: self.bank()}, {})
+            fresh = CanonicalPass(self.after(self.first), self.first - 1, {1: MemoryBank(self.spans)}, {})
             self._pass = (self.revision, fresh)
         return self._pass[1]
 
@@ -110,7 +106,7 @@ class ObjectTrack:
 
     def mark_complete(self, frames: int) -> None:
         """Take what is known as canonical, on a video of so many frames (a saved session that was)."""
-        self._pass = (self.revision, CanonicalPass(frames, -1, {1: self.bank()}, {}))
+        self._pass = (self.revision, CanonicalPass(frames, -1, {1: MemoryBank(self.spans)}, {}))
 
     def after(self, frame_index: int) -> int:
         """The next frame that is not prompted."""

@@ -119,7 +119,7 @@ class Tracker:
         """
         point = track.restart[direction].before(frame_index) if abs(direction) == 1 else None
         if point is None:
-            return track.bank()
+            return MemoryBank(track.spans, track.conditioning)
         bank = point.bank
         for between in range(point.frame_index + direction, frame_index, direction):
             if between not in bank.conditioning:

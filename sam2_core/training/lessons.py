@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
@@ -40,7 +40,7 @@ class SegmentImages(Stage):
     objects: int = 5
     boxed: float = 0.35
     rounds: int = 2
-    new_clips: float = 2.0
+    new_clips: float = 1.0
     weights: LossWeights = field(default_factory=LossWeights)
     mix: PromptMix = field(default_factory=PromptMix)
 
@@ -107,8 +107,3 @@ class FollowObjects(Stage):
                 overlaps.append(loss.iou[visible[t]].mean())
         figures = {f"track_{kind}": float(torch.stack(overlaps).mean())} if overlaps else {}
         return Lesson(torch.stack(losses).mean(), figures)
-
-
-def replaced(stage: FollowObjects, frames: int, steps: int) -> FollowObjects:
-    """The same stage with clips of another length."""
-    return replace(stage, frames=frames, steps=steps)

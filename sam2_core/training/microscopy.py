@@ -70,7 +70,9 @@ def _cells(dice: Dice, frames: int, size: int) -> Cells:
     outline = torch.lerp(first[None].expand(frames, -1, -1), last[None], share.clamp(0, 1))
     angle = dice.uniform(0, 2 * math.pi, count) + dice.normal(count) * 0.08 * time[:, None]
     aspect = torch.exp(dice.normal(count).abs() * dice.number(0.0, 0.4))
-    matrix = torch.stack([angle.cos() / aspect, angle.sin() / aspect, -angle.sin() * aspect, angle.cos() * aspect], -1)
+    matrix = torch.stack(
+        [angle.cos() / aspect, angle.sin() / aspect, -angle.sin() * aspect, angle.cos() * aspect], -1
+    )
     return Cells(centre, radius, outline, matrix.view(frames, count, 2, 2))
 
 
@@ -81,7 +83,9 @@ def _places(dice: Dice, count: int, size: int, radius: float) -> Tensor:
         colony = dice.integers(0, max(1, count // 6), count)
         middles = dice.uniform(0.1 * size, 0.9 * size, count, 2)
         places = middles[colony] + dice.normal(count, 2) * radius * 2.5
-    return _apart(places[None], torch.full((1, count), radius, device=dice.device), dice.number(0.8, 1.1), 25)[0]
+    return _apart(
+        places[None], torch.full((1, count), radius, device=dice.device), dice.number(0.8, 1.1), 25
+    )[0]
 
 
 def _apart(centre: Tensor, radius: Tensor, factor: float, steps: int) -> Tensor:
@@ -126,7 +130,11 @@ def _rasterise(cells: Cells, size: int) -> tuple[Tensor, Tensor]:
     m = cells.matrix[..., None, None]
     radius = cells.radius[..., None, None]
     scale = radius.clamp(min=1.0)
-    depth = inside(cells.outline, (m[:, :, 0, 0] * x + m[:, :, 0, 1] * y) / scale, (m[:, :, 1, 0] * x + m[:, :, 1, 1] * y) / scale)
+    depth = inside(
+        cells.outline,
+        (m[:, :, 0, 0] * x + m[:, :, 0, 1] * y) / scale,
+        (m[:, :, 1, 0] * x + m[:, :, 1, 1] * y) / scale,
+    )
     depth = torch.where(radius > 0, depth * scale, torch.full_like(depth, -99.0))
     column = corner[..., 0, None, None] + line
     row = corner[..., 1, None, None] + line[:, None]
@@ -198,7 +206,9 @@ def _optics(dice: Dice, picture: Tensor) -> Tensor:
     grain = dice.normal(*picture.shape)
     picture = picture + grain * (picture * dice.log_number(1e-4, 0.02) + dice.log_number(1e-5, 0.008)).sqrt()
     sample = picture[:, :, ::4, ::4].flatten()
-    low, high = torch.quantile(sample, torch.tensor([dice.number(0, 0.05), dice.number(0.985, 1)], device=sample.device))
+    low, high = torch.quantile(
+        sample, torch.tensor([dice.number(0, 0.05), dice.number(0.985, 1)], device=sample.device)
+    )
     return ((picture - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
 
 

@@ -176,7 +176,9 @@ def _answers(
     for _ in range(clicked):
         previous = answer(prediction, single).detach()
         single = torch.ones_like(single)
-        points = with_click(points, *corrections(dice, enlarged(previous, truth.shape[-1]), truth, script.mix))
+        points = with_click(
+            points, *corrections(dice, enlarged(previous, truth.shape[-1]), truth, script.mix)
+        )
         prediction = network.segment(
             own, points, tokens, previous.clamp(-32, 32), multimask=False, stability_fallback=False
         )

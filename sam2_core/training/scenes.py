@@ -15,7 +15,7 @@ from sam2_core.training.random import Dice
 from sam2_core.training.shapes import inside, outlines
 from sam2_core.training.textures import coordinates, noise, textures
 
-_SPRITE = 112
+_SPRITE = 104
 _PARTS = 4
 
 
@@ -29,7 +29,6 @@ class Layers:
         centre: ``(frames, layers, 2)`` x and y.
         matrix: rotation, scale and shear per frame, ``(frames, layers, 2, 2)``.
         bend: amplitude of the deformation, ``(layers,)``.
-        static: whether it belongs to the background, ``(layers,)``.
     """
 
     sprites: Tensor
@@ -60,7 +59,9 @@ def make_scene(seed: int, frames: int, size: int = 256, device: torch.device | s
 def _camera(dice: Dice, time: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Shift in pixels, ``(frames, 2)``, and zoom, ``(frames,)``."""
     strength = dice.log_number(0.05, 6) if dice.chance(0.7) else 0.0
-    shift = dice.normal(2) * strength * time[:, None] + dice.normal(2) * strength * torch.sin(time * 0.7)[:, None]
+    shift = (
+        dice.normal(2) * strength * time[:, None] + dice.normal(2) * strength * torch.sin(time * 0.7)[:, None]
+    )
     zoom = torch.exp(dice.normal(1) * 0.01 * time)
     return shift.clamp(-size * 0.3, size * 0.3), zoom
 
@@ -106,7 +107,9 @@ def _layers(dice: Dice, time: Tensor, size: int, camera: Tensor) -> Layers:
     aspect = dice.log_uniform(0.5, 1.6, count)
     cosine, sine = angle.cos() / growth, angle.sin() / growth
     matrix = torch.stack([cosine * aspect, sine * aspect, -sine / aspect, cosine / aspect], -1)
-    bend = torch.where(dice.chances(0.6, count), dice.uniform(0, 0.25, count), torch.zeros(count, device=dice.device))
+    bend = torch.where(
+        dice.chances(0.6, count), dice.uniform(0, 0.25, count), torch.zeros(count, device=dice.device)
+    )
     return Layers(sprites, radius, centre, matrix.view(len(time), count, 2, 2), bend)
 
 
@@ -116,7 +119,9 @@ def _sprites(dice: Dice, count: int) -> Tensor:
     parts = outlines(dice, count * _PARTS).view(count, _PARTS, -1)
     compound = dice.chances(0.6, count, 1)
     scale = dice.uniform(0.2, 0.55, count, _PARTS)
-    scale[:, :1] = torch.where(compound, dice.uniform(0.35, 0.6, count, 1), torch.full_like(scale[:, :1], 0.75))
+    scale[:, :1] = torch.where(
+        compound, dice.uniform(0.35, 0.6, count, 1), torch.full_like(scale[:, :1], 0.75)
+    )
     angle = dice.uniform(0, 2 * math.pi, count, _PARTS)
     reach = scale[:, :1] * dice.uniform(0.6, 1.15, count, _PARTS)
     reach[:, 0] = 0
@@ -136,9 +141,9 @@ def _sprites(dice: Dice, count: int) -> Tensor:
 def _coat(dice: Dice, part: Tensor, whole: Tensor) -> Tensor:
     """The colours of the layers: two textures, the second on the part, and a shaded rim."""
     count = len(part)
-    coats = textures(dice, 2 * count, _SPRITE).view(count, 2, 3, _SPRITE, _SPRITE)
+    coats = textures(dice, count + 2, _SPRITE)
     other = dice.chances(0.6, count, 1, 1) & part
-    colour = torch.where(other[:, None], coats[:, 1], coats[:, 0])
+    colour = torch.where(other[:, None], coats[dice.integers(0, count + 1, count)], coats[:count])
     shade = (whole / whole.flatten(1).amax(1).clamp(min=0.05)[:, None, None]).clamp(0, 1)
     depth = dice.uniform(-0.15, 0.5, count, 1, 1) * dice.chances(0.6, count, 1, 1)
     colour = colour * (1 - depth * (1 - shade))[:, None]

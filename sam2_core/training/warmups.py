@@ -63,7 +63,7 @@ class TellApart(Stage):
     samples: int = 160
     rate: float = 1e-3
     final_rate: float = 1e-3
-    new_clips: float = 2.0
+    new_clips: float = 0.7
 
     def lesson(self, network: SAM2, bank: ClipBank, step: int, own: Dice, shared: Dice) -> Lesson:
         """Pairs of pixels at all three strides."""
@@ -82,7 +82,7 @@ class TellApart(Stage):
         most, label = share.max(1)
         label = torch.where(most > 0.5, label + 1, torch.zeros_like(label))
         wish = 0.15 + (most > 0.5).float() + ((most > 0.05) & (most < 0.5)).float()
-        pick = torch.multinomial(wish, self.samples, generator=dice.generator)
+        pick = torch.multinomial(wish, min(self.samples, wish.shape[1]), generator=dice.generator)
         label = label.gather(1, pick)
         found = level.flatten(2).gather(2, pick[:, None].expand(-1, level.shape[1], -1)).float()
         gap = _squared_distances(found) / (2 * scale**2)
@@ -91,7 +91,9 @@ class TellApart(Stage):
         logits = 4 - 6 * gap
         plain = functional.binary_cross_entropy_with_logits(logits, same.float(), reduction="none")
         alike, apart = same & counts, ~same & counts
-        cost = (plain * alike).sum() / alike.sum().clamp(min=1) + (plain * apart).sum() / apart.sum().clamp(min=1)
+        cost = (plain * alike).sum() / alike.sum().clamp(min=1) + (plain * apart).sum() / apart.sum().clamp(
+            min=1
+        )
         right = ((logits > 0) == same)[apart].float().mean()
         return cost, float(right)
 

@@ -1,7 +1,7 @@
 """Videos: from files, folders, images, TIFF, Zarr, NumPy, arrays in memory, or live.
 
-Every video gives one frame at a time as 8-bit RGB; ``normalise`` says how other data become that. What a source needs
-(PyAV, Pillow, tifffile, zarr) is imported when such a source is opened.
+Every video gives one frame at a time as 8-bit RGB; ``normalise`` says how other data become that.
+What a source needs (PyAV, Pillow, tifffile, zarr) is imported when such a source is opened.
 """
 
 from __future__ import annotations
@@ -20,9 +20,14 @@ from sam2_core.videos.normalise import DEFAULT, ImageOptions
 __all__ = ["ArrayVideo", "ImageOptions", "LiveVideo", "open_source", "sam2_open_video"]
 
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .apng .asf .avi .flv .gif .h264 .h265 .hevc .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv "
-    ".ts .vob .webm .wmv .y4m".split()
+    f".{name}"
+    for name in (
+        *("3gp", "apng", "asf", "avi", "flv", "gif", "h264", "h265", "hevc", "m2ts", "m4v", "mjpeg", "mjpg"),
+        *("mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "vob", "webm", "wmv", "y4m"),
+    )
 )
+
+ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 @hookimpl
@@ -35,7 +40,7 @@ def open_source(source: Any, options: ImageOptions = DEFAULT) -> Video | None:
     """A video from a path, an array, or something that is a video already.
 
     Args:
-        source: a video file, a folder of frames, an image, a TIFF, a Zarr or OME-Zarr, a ``.npy``, an array, a video.
+        source: a video file, a folder of frames, an image, a TIFF, a Zarr, a ``.npy``, an array, a video.
         options: axes, plane, channels and contrast of what is not 8-bit RGB.
 
     Returns:
@@ -80,10 +85,11 @@ def _open_path(path: Path, options: ImageOptions) -> Video | None:
 
 
 def _open_folder(path: Path, options: ImageOptions) -> Video:
-    from sam2_core.videos.zarrs import is_zarr, open_zarr
     from sam2_core.videos.images import ImageFiles, images_in
 
-    if is_zarr(path):
+    if any((path / name).exists() for name in ZARR_FILES):
+        from sam2_core.videos.zarrs import open_zarr
+
         return open_zarr(path, options)
     paths = images_in(path)
     if len(paths) == 1 and (video := _open_image(paths[0], options)) is not None:

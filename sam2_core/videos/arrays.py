@@ -1,8 +1,8 @@
-"""Arrays as videos: NumPy, Dask, Zarr, torch, CuPy, a ``.npy`` file, anything with a shape that can be indexed."""
+"""Arrays as videos: NumPy, Dask, Zarr, torch, CuPy, ``.npy``: all that has a shape and can be indexed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ class ArrayVideo:
     """An array, read one frame at a time.
 
     Args:
-        array: has a ``shape`` and can be indexed with integers and slices. Without ``options.axes`` its shape is
-            ``(T, Y, X)``, ``(T, Y, X, 3 or 4)``, ``(T, C, Y, X)``, or one frame: ``(Y, X)``, ``(Y, X, 3 or 4)``.
+        array: has a ``shape`` and can be indexed with integers and slices. Without ``options.axes`` it is
+            ``(T, Y, X)``, ``(T, Y, X, 3 or 4)``, ``(T, C, Y, X)``, or one frame, ``(Y, X)`` or
+            ``(Y, X, 3 or 4)``; see ``axes.guessed_axes``.
         options: axes, plane, channels and contrast.
         on_close: called by ``close``, for an array that belongs to an open file.
 
@@ -39,7 +40,7 @@ class ArrayVideo:
         self._array = array
         self._layout = layout_of(tuple(int(n) for n in array.shape), options.axes, options.z)
         self._channels = shown_channels(self._layout.channels, options)
-        self._normaliser = Normaliser(options, lambda: sampled(self._planes, len(self)))
+        self._normaliser = Normaliser(options)
         self._on_close = on_close
         self.size = self._layout.size
         self.frame_rate: float | None = None
@@ -49,12 +50,15 @@ class ArrayVideo:
 
     def __getitem__(self, frame_index: int, /) -> Image:
         """The frame as 8-bit RGB, ``(height, width, 3)``; VideoError if it cannot be read."""
-        return self._normaliser(self._planes(existing(frame_index, len(self))))
+        return self._normaliser(self._planes(existing(frame_index, len(self))), self._sample)
 
     def close(self) -> None:
         """Close the file behind the array, if it was opened here."""
         if self._on_close is not None:
             self._on_close()
+
+    def _sample(self) -> Iterator[Planes]:
+        return sampled(self._planes, len(self))
 
     def _planes(self, frame_index: int) -> Planes:
         first, last = min(self._channels), max(self._channels)

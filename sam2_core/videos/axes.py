@@ -104,7 +104,8 @@ def _plane(z: int | None, planes: int) -> int:
 def guessed_axes(shape: tuple[int, ...]) -> str:
     """The axes of an array that says nothing about them.
 
-    ``(Y, X)``, ``(Y, X, 1..4)``, ``(T, Y, X)``, ``(T, Y, X, 3 or 4)`` or ``(T, C, Y, X)`` with up to 16 channels.
+    One frame: ``(Y, X)`` or ``(Y, X, 1..4)``.
+    Several: ``(T, Y, X)``, ``(T, Y, X, 3 or 4)``, or ``(T, C, Y, X)`` with up to 16 channels.
     """
     if len(shape) == 2:
         return "YX"

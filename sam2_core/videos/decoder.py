@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -28,7 +28,7 @@ class Decoder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._container, self._stream = opened(path)
-        self._frames = self._decoded()
+        self._frames = _decoded(self._container, self._stream)
 
     @property
     def frame_rate(self) -> float | None:
@@ -56,32 +56,17 @@ class Decoder:
         try:
             if time is not None:
                 self._container.seek(time, stream=self._stream)
-                self._frames = self._decoded()
+                self._frames = _decoded(self._container, self._stream)
                 return
         except FFmpegError:  # not every container can
             pass
         self._container.close()
         self._container, self._stream = opened(self._path)
-        self._frames = self._decoded()
+        self._frames = _decoded(self._container, self._stream)
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
-
-    def _decoded(self) -> Iterator[VideoFrame]:
-        stream = self._stream
-        packets: Iterator[Packet[VideoStream]] = self._container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except FFmpegError:  # the file ends in the middle of something
-                packet = None
-            try:
-                yield from stream.decode(packet)
-            except FFmpegError:
-                pass
-            if packet is None or packet.size == 0:
-                return
 
     def count(self) -> int | None:
         """The number of frames, if the header of the file says it in a way that can be trusted."""
@@ -102,11 +87,24 @@ class Decoder:
             return FrameIndex(_stamps(container, stream), reliable=reliable)
 
 
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except FFmpegError:  # the file ends in the middle of something
+            packet = None
+        with suppress(FFmpegError):  # a damaged packet, or nothing left
+            yield from stream.decode(packet)
+        if packet is None:
+            return
+
+
 def _stamps(container: InputContainer, stream: VideoStream) -> Iterator[Stamp]:
     try:
         for packet in container.demux(stream):
-            if packet.size and not packet.is_discard:
-                yield Stamp(packet.pts, packet.dts, packet.is_keyframe)
+            if packet.size:
+                yield Stamp(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
     except FFmpegError:  # truncated: what was found up to here can be read
         return
 

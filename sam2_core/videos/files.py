@@ -1,8 +1,9 @@
-"""Video files: any frame, exactly; reading on costs one decoded frame, reading backward no more on average."""
+"""Video files: any frame, exactly; reading on, or backward, decodes each frame once."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ CACHE_BYTES = 128 * 2**20
 class VideoFile:
     """A video file as its player shows it: frames in the order of showing, upright.
 
-    The first frame is read without looking at the rest of the file. Later frames are counted while they come at a
-    constant pace; for anything else (a jump, a variable frame rate, damage) the packets of the file are listed once,
-    without decoding. The last decoded frames are kept, so that reading backward decodes each group of pictures
-    once if it fits into ``cache_bytes``.
+    The first frame is read without looking at the rest of the file. Later frames are counted while they come
+    at a constant pace; for anything else (a jump, a variable frame rate, damage) the packets of the file are
+    listed once, without decoding. The last decoded frames are kept, so that reading backward decodes each
+    group of pictures once if it fits into ``cache_bytes``.
 
     Args:
         path: the file.
@@ -48,7 +49,7 @@ class VideoFile:
     ) -> None:
         self._name = Path(path).name
         self._options = options
-        self._normaliser = Normaliser(options, lambda: sampled(self._planes, len(self)))
+        self._normaliser = Normaliser(options)
         self._reformatter = VideoReformatter()
         self._cache = _FrameCache(cache_bytes)
         self._decoder = Decoder(Path(path))
@@ -58,6 +59,7 @@ class VideoFile:
         self._index: FrameIndex | None = None
         self._next = 0  # the frame that the decoder gives next
         self._broken: set[int] = set()
+        self._is_closed = False
         first = self._decode_on()
         if first is None:
             self._decoder.close()
@@ -76,12 +78,16 @@ class VideoFile:
 
     def __getitem__(self, frame_index: int, /) -> Image:
         """The frame as 8-bit RGB, ``(height, width, 3)``; VideoError names a frame that cannot be decoded."""
-        return self._normaliser(self._planes(existing(frame_index, len(self))))
+        return self._normaliser(self._planes(existing(frame_index, len(self))), self._sample)
 
     def close(self) -> None:
         """Close the file and forget the decoded frames."""
+        self._is_closed = True
         self._decoder.close()
         self._cache = _FrameCache(0)
+
+    def _sample(self) -> Iterator[Planes]:
+        return sampled(self._planes, len(self))
 
     def _planes(self, frame_index: int) -> Planes:
         frame = self._frame(frame_index)
@@ -94,6 +100,8 @@ class VideoFile:
         return self._reformatter.reformat(frame, format="gray16le" if deep_gray else "rgb24").to_ndarray()
 
     def _frame(self, frame_index: int) -> VideoFrame:
+        if self._is_closed:
+            raise VideoError(f"the video {self._name!r} was closed; open it again")
         if (frame := self._cache.get(frame_index)) is not None:
             return frame
         if frame_index not in self._broken:
@@ -128,7 +136,7 @@ class VideoFile:
     def _decode_to(self, frame_index: int, first: int) -> int | None:
         """Decode until a frame or a later one comes; the number of the first that came."""
         came: int | None = None
-        while (frame := self._decode_on(first)) is not None:
+        while self._decode_on(first) is not None:
             came = self._next - 1 if came is None else came
             if self._next > frame_index:
                 break

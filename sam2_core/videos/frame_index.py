@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,11 @@ class Stamp(NamedTuple):
     shown: int | None
     decoded: int | None
     is_key: bool
+    is_shown: bool = True  # False: only decoded, since frames need it that were left when the film was cut
 
 
 class Start(NamedTuple):
-    """Where decoding may start: seek to a time, or begin the file if it is None; frames before ``first`` are void."""
+    """Where decoding may start: at a time, or at the beginning (None); frames before ``first`` are void."""
 
     time: int | None
     first: int
@@ -36,31 +38,25 @@ class FrameIndex:
         reliable: whether the times of the container are those of the frames.
 
     Attributes:
-        exact: whether frames can be told by their times; otherwise they have to be counted from the beginning.
+        exact: whether frames can be told by their times; if not, they are counted from the beginning.
     """
 
     def __init__(self, stamps: Iterable[Stamp], *, reliable: bool = True) -> None:
         found = list(stamps)
-        first_key = next((i for i, stamp in enumerate(found) if stamp.is_key), 0)
-        found = found[first_key:]
-        shown = [stamp.shown for stamp in found if stamp.shown is not None]
-        self.exact = reliable and bool(found) and len(set(shown)) == len(found)
-        self._frames = len(found)
-        self._times: Times = np.zeros(0, dtype=np.int64)
-        self._keys: Times = np.zeros(1, dtype=np.int64)
-        self._key_stamps: list[Stamp] = []
-        if self.exact:
-            self._sort(found)
-
-    def _sort(self, found: list[Stamp]) -> None:
-        times = np.array([stamp.shown for stamp in found], dtype=np.int64)
-        self._times = np.sort(
-            times[times >= times[0]]
-        )  # leading frames of an open group need what was cut off
-        self._frames = len(self._times)
+        found = found[next((i for i, stamp in enumerate(found) if stamp.is_key), 0) :]
         keys = [stamp for i, stamp in enumerate(found) if stamp.is_key or i == 0]
-        self._key_stamps = sorted(keys, key=lambda stamp: stamp.shown or 0)
-        self._keys = np.searchsorted(self._times, [stamp.shown or 0 for stamp in self._key_stamps])
+        shown = [stamp.shown for stamp in found if stamp.is_shown]
+        times = sorted(time for time in shown if time is not None)
+        key_times = [(stamp.shown, stamp.decoded) for stamp in keys if stamp.shown is not None]
+        unique = len(set(times)) == len(shown) and len(key_times) == len(keys)
+        self.exact = reliable and unique and bool(times)
+        self._key_times = sorted(key_times, key=itemgetter(0))
+        self._times: Times = np.array(times if self.exact else [], dtype=np.int64)
+        if self.exact and found[0].shown is not None:
+            # Frames that are shown before the first keyframe need what was cut off.
+            self._times = self._times[self._times >= found[0].shown]
+        self._keys: Times = np.searchsorted(self._times, [time for time, _ in self._key_times] or [0])
+        self._frames = len(self._times) if self.exact else len(shown)
 
     def __len__(self) -> int:
         return self._frames
@@ -81,10 +77,9 @@ class FrameIndex:
         if self.exact:
             last = self._key_position(frame_index)
             for position in range(last, max(last - 3, -1), -1):
-                stamp, first = self._key_stamps[position], int(self._keys[position])
-                for time in dict.fromkeys((stamp.shown, stamp.decoded)):
+                for time in dict.fromkeys(self._key_times[position]):
                     if time is not None:
-                        yield Start(time, first)
+                        yield Start(time, int(self._keys[position]))
         yield Start(None, 0)
 
     def _key_position(self, frame_index: int) -> int:

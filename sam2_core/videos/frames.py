@@ -24,6 +24,6 @@ def check_size(size: tuple[int, int], expected: tuple[int, int], what: str) -> N
     """VideoError unless the frame has the height and width of the others."""
     if size != expected:
         raise VideoError(
-            f"{what} has {size[0]} x {size[1]} pixels (height x width), the video {expected[0]} x {expected[1]}; "
-            "all frames must have the same size"
+            f"{what} has {size[0]} x {size[1]} pixels (height x width), the video has "
+            f"{expected[0]} x {expected[1]}; all frames must have the same size"
         )

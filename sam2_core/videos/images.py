@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class ImageFiles:
             raise VideoError("there are no image files to open")
         self._paths = tuple(paths)
         self._options = options
-        self._normaliser = Normaliser(options, lambda: sampled(self._planes, len(self)))
+        self._normaliser = Normaliser(options)
         height, width = read_image(self._paths[0], options).shape[:2]
         self.size = (height, width)
         self.names = tuple(path.stem for path in self._paths)
@@ -57,7 +57,10 @@ class ImageFiles:
 
     def __getitem__(self, frame_index: int, /) -> Image:
         """The frame as 8-bit RGB, ``(height, width, 3)``; VideoError names a file that cannot be used."""
-        return self._normaliser(self._planes(existing(frame_index, len(self))))
+        return self._normaliser(self._planes(existing(frame_index, len(self))), self._sample)
+
+    def _sample(self) -> Iterator[Planes]:
+        return sampled(self._planes, len(self))
 
     def _planes(self, frame_index: int) -> Planes:
         path = self._paths[frame_index]
@@ -124,7 +127,10 @@ def images_in(folder: Path) -> list[Path]:
     Raises:
         VideoError: if there are none; it says what is there instead.
     """
-    there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    try:
+        there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise VideoError(f"cannot read the folder {str(folder)!r}: {error.strerror}") from error
     images = sorted((p for p in there if is_image_name(p.name) and p.is_file()), key=natural_order)
     if images:
         return images

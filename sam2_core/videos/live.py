@@ -35,7 +35,7 @@ class LiveVideo:
         self.frame_rate = frame_rate
         self._size = size
         self._options = options
-        self._normaliser: Normaliser | None = None
+        self._normaliser = Normaliser(options)
         self._kept: deque[Image] = deque(maxlen=keep)
         self._frames = 0
 
@@ -58,8 +58,8 @@ class LiveVideo:
         first = self._frames - len(self._kept)
         if frame_index < first:
             raise VideoError(
-                f"frame {frame_index} is no longer kept; a live video keeps its last {self._kept.maxlen} frames, "
-                f"now {first}..{self._frames - 1} (LiveVideo(keep=...) keeps more)"
+                f"frame {frame_index} is no longer kept; this live video keeps its last {self._kept.maxlen} "
+                f"frames, now {first}..{self._frames - 1} (LiveVideo(keep=...) keeps more)"
             )
         return self._kept[frame_index - first].copy()
 
@@ -73,9 +73,7 @@ class LiveVideo:
         height, width = planes.shape[:2]
         if self._size is not None:
             check_size((height, width), self._size, f"frame {self._frames}")
-        normaliser = self._normaliser or Normaliser(self._options, lambda: [planes])
-        self._kept.append(normaliser(planes))
-        self._normaliser = normaliser
+        self._kept.append(self._normaliser(planes, lambda: [planes]))
         self._size = (height, width)
         self._frames += 1
         return self._frames - 1

@@ -3,10 +3,11 @@
 Channels: the ones asked for, or else the first three. One channel becomes gray, two become red and green,
 three become red, green and blue; so the alpha of RGBA is dropped.
 
-Values: 8-bit values are kept as they are, and False and True become 0 and 255. Everything else (16-bit, float, ...)
-is stretched, each channel on its own, so that the contrast limits become 0 and 255. Unless they are given, the limits
-are the 0.5 and 99.8 percentiles of a sample: every ``ceil(n / 10)``-th frame of the video, at most ten, taken when
-the first frame is read and then kept for all frames. NaN becomes black and is not counted, nor is infinity.
+Values: 8-bit values are kept as they are; False and True become 0 and 255. Everything else (16-bit, float,
+...) is stretched, each channel on its own, so that the contrast limits become 0 and 255. If none are given,
+the limits are the 0.5 and 99.8 percentiles of a sample: every ``ceil(n / 10)``-th frame of the video, ten at
+most, taken when the first frame is read and then kept for all frames. NaN becomes black and is not counted,
+nor is infinity.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class ImageOptions:
         pairs = np.reshape(np.asarray(self.contrast_limits, dtype=np.float64), (-1, 2))
         if len(pairs) not in (1, channels):
             raise VideoError(
-                f"{len(pairs)} pairs of contrast limits do not fit {channels} channels; give one pair, or one each"
+                f"{len(pairs)} pairs of contrast limits do not fit {channels} channels; give one, or one each"
             )
         return np.resize(pairs, (channels, 2)).T
 
@@ -100,30 +101,33 @@ class Normaliser:
 
     Args:
         options: limits, if the user gives them.
-        sample: gives some frames of the video; called once, and only if limits have to be found.
     """
 
-    def __init__(self, options: ImageOptions, sample: Callable[[], Iterable[Planes]]) -> None:
+    def __init__(self, options: ImageOptions) -> None:
         self._options = options
-        self._sample = sample
         self._limits: dict[int, NDArray[np.float64]] = {}  # by the number of channels
 
-    def __call__(self, planes: Planes) -> Image:
-        """The frame as ``(height, width, 3)``, in memory of its own."""
+    def __call__(self, planes: Planes, sample: Callable[[], Iterable[Planes]]) -> Image:
+        """The frame as ``(height, width, 3)``, in memory of its own.
+
+        Args:
+            planes: of the frame.
+            sample: gives some frames of the video; called if limits have to be found, the first time.
+        """
         if planes.dtype.kind not in "buif":
             raise VideoError(f"values of the type {planes.dtype} cannot be shown; give integers or floats")
         if self._options.contrast_limits is None and planes.dtype.kind == "b":
             planes = planes * np.uint8(255)
         if self._options.contrast_limits is not None or planes.dtype != np.uint8:
-            planes = stretched(planes, self._limits_of(planes.shape[2]))
+            planes = stretched(planes, self._limits_of(planes.shape[2], sample))
         return _as_rgb(planes)
 
-    def _limits_of(self, channels: int) -> NDArray[np.float64]:
+    def _limits_of(self, channels: int, sample: Callable[[], Iterable[Planes]]) -> NDArray[np.float64]:
         if self._options.contrast_limits is not None:
             return self._options.limits(channels)
         if channels not in self._limits:
-            sample = [_thinned(planes) for planes in self._sample() if planes.shape[2] == channels]
-            self._limits[channels] = found_limits(sample, channels)
+            frames = [_thinned(planes) for planes in sample() if planes.shape[2] == channels]
+            self._limits[channels] = found_limits(frames, channels)
         return self._limits[channels]
 
 
@@ -142,7 +146,7 @@ def _thinned(planes: Planes) -> Planes:
 
 
 def found_limits(sample: Sequence[Planes], channels: int) -> NDArray[np.float64]:
-    """Contrast limits of each channel, ``(2, channels)``; the extremes where both percentiles are the same."""
+    """Contrast limits of each channel, ``(2, channels)``; the extremes where the percentiles are equal."""
     limits = np.tile([[0.0], [1.0]], (1, channels))
     for channel in range(channels):
         values = np.concatenate([planes[..., channel].ravel() for planes in sample] or [np.zeros(0)])

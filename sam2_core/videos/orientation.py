@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -12,7 +13,7 @@ Pixels = TypeVar("Pixels", bound=NDArray[Any])
 
 
 class Orientation(NamedTuple):
-    """The signs (-1, 0 or 1) of ``x' = a x + c y`` and ``y' = b x + d y``: turns by 90 degrees and mirrors."""
+    """The signs (-1, 0, 1) of ``x' = a x + c y`` and ``y' = b x + d y``: turns by 90 degrees, mirrors."""
 
     a: int = 1
     b: int = 0
@@ -28,10 +29,11 @@ class Orientation(NamedTuple):
 
 def orientation_of(frame: VideoFrame) -> Orientation:
     """What the display matrix of the frame says; turns by other angles than 90 degrees are left alone."""
-    if "DISPLAYMATRIX" not in frame.side_data:
+    side_data = cast(Mapping[str, Any], frame.side_data)
+    if "DISPLAYMATRIX" not in side_data:
         return Orientation()
     # 3 x 3 numbers (ISO 14496-12, 6.2.2): a b u, c d v, x y w.
-    matrix = np.frombuffer(bytes(frame.side_data["DISPLAYMATRIX"]), dtype=np.int32)
+    matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
     a, b, c, d = (int(sign) for sign in np.sign(matrix[[0, 1, 3, 4]]))
     right_angle = (a == d == 0 and b and c) or (b == c == 0 and a and d)
     return Orientation(a, b, c, d) if right_angle else Orientation()

@@ -17,6 +17,7 @@ from sam2_core.videos.axes import layout_of
 from sam2_core.videos.normalise import DEFAULT, ImageOptions
 
 Key = tuple[int | slice, ...]
+MOST_COLOURS = 4
 
 
 class TiffPages:
@@ -39,7 +40,7 @@ class TiffPages:
         try:
             series = self._file.series[0]
             self.shape: tuple[int, ...] = series.shape
-            self.axes = _known(series.axes)
+            self.axes = _known_axes(series)
             page_size = math.prod(series.keyframe.shape)
             self._outer = next(
                 n for n in range(len(self.shape) + 1) if math.prod(self.shape[n:]) <= page_size
@@ -74,9 +75,16 @@ class TiffPages:
         self._mapped = None
         self._file.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):  # it was opened
+            self._file.close()
 
-def _known(axes: str) -> str | None:
-    return axes if len(set(axes)) == len(axes) else None  # tifffile writes Q for what it does not know
+
+def _known_axes(series: tifffile.TiffPageSeries) -> str | None:
+    axes: str = series.axes
+    if series.kind == "imagej" and axes == "CYX" and series.shape[0] > MOST_COLOURS:
+        return "TYX"  # what tifffile calls the pages of a stack that was written for ImageJ without axes
+    return axes if len(set(axes)) == len(axes) else None  # several Q, for what it does not know
 
 
 def _mapped(path: Path, file: tifffile.TiffFile) -> NDArray[Any]:
@@ -103,7 +111,7 @@ def open_tiff(path: Path, options: ImageOptions = DEFAULT) -> ArrayVideo:
 
 
 def read_tiff(path: Path, options: ImageOptions = DEFAULT) -> NDArray[Any]:
-    """A TIFF that is one frame of many, ``(height, width, channels)``; of a volume, one plane (``options.z``).
+    """A TIFF that is one frame of many, ``(height, width, channels)``; one plane of a volume (``options.z``).
 
     Raises:
         VideoError: if it cannot be read, or is a time series itself.

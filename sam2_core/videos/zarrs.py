@@ -67,8 +67,3 @@ def _letters(axes: list[Any] | None) -> str:
         return OLD_AXES
     described = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
     return "".join(LETTERS.get(axis.get("type", ""), str(axis["name"])[:1].upper()) for axis in described)
-
-
-def is_zarr(folder: Path) -> bool:
-    """Whether a folder is a Zarr array or group."""
-    return any((folder / name).exists() for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs"))

@@ -1,0 +1,89 @@
+"""``python -m sam2_core.training.run --out DIR``: train nano, or go on with it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from sam2_core.training.lessons import FollowObjects, SegmentImages
+from sam2_core.training.losses import LossWeights
+from sam2_core.training.parallel import Lanes
+from sam2_core.training.prompts import PromptMix
+from sam2_core.training.stages import Stage
+from sam2_core.training.trainer import Plan, Progress, Trainer
+from sam2_core.training.warmups import DrawPrompts, TellApart
+
+_GENTLE = LossWeights(focal=5, balanced=1)
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    """The stages with the numbers of steps that were asked for."""
+    images = SegmentImages(arguments.images, rate=4e-4)
+    early = replace(images, steps=arguments.early, weights=_GENTLE, rounds=1)
+    mix = PromptMix(mask=0.6, box=0.2, click=0.2)
+    pairs = FollowObjects(
+        arguments.pairs, rate=4e-4, clips=6, frames=2, stride=5, corrected=0, images=0.35, mix=mix
+    )
+    clips = replace(
+        pairs, steps=arguments.clips, clips=3, frames=4, stride=2, corrected=0.2, images=0.25, new_clips=0.7
+    )
+    long_clips = replace(
+        clips, steps=arguments.long_clips, clips=2, frames=8, stride=1, images=0.2, new_clips=0.5
+    )
+    long_clips = replace(long_clips, rate=3e-4, cool_down=arguments.long_clips, final_rate=2e-5)
+    stages: tuple[Stage, ...] = (
+        DrawPrompts(arguments.draw),
+        TellApart(arguments.tell),
+        early,
+        images,
+        pairs,
+        clips,
+        long_clips,
+    )
+    return Plan(stages=stages, seed=arguments.seed)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments; the defaults are the plan of about three hours on two CPU cores."""
+    result = argparse.ArgumentParser(description=__doc__)
+    result.add_argument("--out", type=Path, required=True, help="folder of the run; resumes what is there")
+    result.add_argument(
+        "--minutes", type=float, default=float("inf"), help="stop (resumable) after this time"
+    )
+    result.add_argument("--seed", type=int, default=1)
+    defaults = {"draw": 250, "tell": 300, "early": 120, "images": 400, "pairs": 1200, "clips": 600}
+    for name, steps in (defaults | {"long-clips": 300}).items():
+        result.add_argument(f"--{name}", type=int, default=steps, help="steps of this stage")
+    return result
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train until the plan or the time is over."""
+    arguments = parser().parse_args(argv)
+    lanes = Lanes.join()
+    trainer = Trainer(plan(arguments), arguments.out, lanes)
+    begun = time.monotonic()
+    sums: dict[str, list[float]] = {}
+    for progress in trainer.run(arguments.minutes * 60):
+        _add(sums, progress)
+        if progress.step % 20 == 0 and lanes.lane == 0:
+            entry = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}
+            seconds = round(time.monotonic() - begun, 1)
+            trainer.journal.write(
+                {"step": progress.step, "stage": progress.stage, "seconds": seconds} | entry
+            )
+            sums.clear()
+    lanes.leave()
+    return 0
+
+
+def _add(sums: dict[str, list[float]], progress: Progress) -> None:
+    for name, value in ({"loss": progress.loss, "rate": progress.rate * 1e4} | progress.figures).items():
+        sums.setdefault(name, []).append(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""A saved session goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sam2_core import Box, Point, Prompt, Session, SessionError, open_session
+from tests.conftest import MODELS, model
+from tests.test_session_contract import click, same
+from tests.videos_for_tests import Disks
+
+
+def started(name: str) -> Session:
+    session = Session(Disks(), model(name))
+    session.add_prompt(click(2).with_point(30, 30, positive=False))
+    session.add_prompt(Prompt(4, 9, (Point(20, 12),), box=Box(2, 2, 30, 30)))
+    session.add_prompt(Prompt(6, 9, mask=Disks().mask(6, 1)))
+    return session
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_finished_session_is_served_without_computing(name: str, tmp_path: Path) -> None:
+    session = started(name)
+    list(session.propagate())
+    session.save(tmp_path / "cells.sam2")
+    video = Disks()
+    with open_session(tmp_path / "cells.sam2", model=model(name), video=video) as again:
+        assert same(session.masklets(), again.masklets())
+        list(again.propagate())
+        assert video.reads == []
+        assert same(session.masklets(), again.masklets())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_interrupted_session_goes_on_to_the_same_result(name: str, tmp_path: Path) -> None:
+    session = started(name)
+    for result in session.propagate():
+        if result.frame_index == 8:
+            break
+    session.save(tmp_path / "half")
+    list(session.propagate())
+    with open_session(tmp_path / "half", model=model(name), video=Disks()) as again:
+        assert 9 not in again.masklets()[1]
+        list(again.propagate())
+        assert same(session.masklets(), again.masklets())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_reopened_session_takes_corrections(name: str, tmp_path: Path) -> None:
+    session = started(name)
+    list(session.propagate())
+    session.save(tmp_path / "s")
+    with open_session(tmp_path / "s", model=model(name), video=Disks()) as again:
+        for each in (session, again):
+            each.add_prompt(each.correction(8, 1, Point(18, 12)))
+            list(each.propagate())
+        assert same(session.masklets(), again.masklets())
+
+
+def test_stale_masks_stay_stale(tmp_path: Path) -> None:
+    session = started("copy")
+    list(session.propagate())
+    session.add_prompt(click(7))
+    session.save(tmp_path / "s")
+    with open_session(tmp_path / "s", model=model("copy"), video=Disks()) as again:
+        assert [f.stale for f in again.masklets()[1].values()] == [
+            f.stale for f in session.masklets()[1].values()
+        ]
+        list(again.propagate())
+        list(session.propagate())
+        assert same(session.masklets(), again.masklets())
+
+
+def test_another_model_keeps_the_prompts_only(tmp_path: Path) -> None:
+    session = started("copy")
+    list(session.propagate())
+    session.save(tmp_path / "s")
+    with open_session(tmp_path / "s", model=model("sam2"), video=Disks()) as again:
+        assert [p.points for p in again.prompts] == [p.points for p in session.prompts]
+        assert list(again.masklets()[9]) == [4, 6]
+
+
+def test_the_video_is_found_where_it_was_or_beside_the_session(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.stack([Disks()[i] for i in range(12)]))
+    with open_session(tmp_path / "v.npy", model="copy") as session:
+        session.add_prompt(click(0))
+        session.save(tmp_path / "s.sam2")
+    with open_session(tmp_path / "s.sam2") as again:
+        assert again.model.name == "copy"
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    (tmp_path / "v.npy").rename(moved / "v.npy")
+    (tmp_path / "s.sam2").rename(moved / "s.sam2")
+    with open_session(moved / "s.sam2") as again:
+        assert again.object_ids == (1,)
+
+
+def test_what_does_not_fit_is_said_in_one_line(tmp_path: Path) -> None:
+    session = started("copy")
+    path = tmp_path / "s.sam2"
+    session.save(path)
+    with pytest.raises(SessionError, match="this video has 5"):
+        open_session(path, model=model("copy"), video=Disks(5))
+    with pytest.raises(SessionError, match="video=") as error:
+        open_session(path, model=model("copy"))
+    assert "\n" not in str(error.value)
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(Exception, match="cannot open|broken") as error:
+        open_session(path, model=model("copy"), video=Disks())
+    assert "\n" not in str(error.value)
+
+
+def test_a_session_that_cannot_be_written_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = started("copy")
+    path = tmp_path / "s.sam2"
+    session.save(path)
+    old = path.read_bytes()
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(SessionError, match="No space left"):
+        session.save(path)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(SessionError, match="cannot write"):
+        session.save(tmp_path / "missing" / "s.sam2")

@@ -1,0 +1,265 @@
+"""Memory is bounded, and what is forgotten is never missed."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sam2_core import LiveVideo, Point, Prompt, Session, VideoError
+from sam2_core.tracking.bank import MemoryBank, Spans
+from sam2_core.tracking.tracker import Limits
+from tests.conftest import model
+from tests.test_session_contract import click, same
+from tests.videos_for_tests import Disks
+
+COPY, SAM2 = model("copy"), model("sam2")
+
+
+class Note:
+    """A memory that says which frame it is of."""
+
+    def __init__(self, name: str, nbytes: int = 100) -> None:
+        self.name, self.nbytes = name, nbytes
+
+    def faded(self) -> Note:
+        return Note(f"faded {self.name.removeprefix('faded ')}", 1)
+
+
+def bank_after(frames: range, prompted: tuple[int, ...]) -> MemoryBank:
+    bank = MemoryBank(Spans(6, 15), {i: Note(f"prompted {i}") for i in prompted})
+    for i in frames:
+        bank = bank.remember(i, Note(str(i)), frames.step)
+    return bank
+
+
+def names(pairs: object) -> list[tuple[float, str]]:
+    return [(steps, memory.name) for steps, memory in pairs]  # type: ignore[attr-defined]
+
+
+def test_a_frame_reads_six_memories_and_fifteen_pointers_the_nearest_first() -> None:
+    recalled = bank_after(range(1, 40), (0,)).recall(40, 1)
+    near = [(steps, str(40 - steps)) for steps in range(1, 7)]
+    far = [(steps, f"faded {40 - steps}") for steps in range(7, 16)]
+    assert names(recalled.recent) == near + far
+    assert names(recalled.conditioning) == [(40, "prompted 0")]
+
+
+def test_backward_a_frame_reads_the_frames_after_it() -> None:
+    recalled = bank_after(range(30, 10, -1), (31,)).recall(10, -1)
+    assert [steps for steps, _ in recalled.recent] == list(range(1, 16))
+    assert names(recalled.recent)[0] == (1, "11")
+    assert names(recalled.conditioning) == [(21, "prompted 31")]
+
+
+def test_a_prompted_frame_ahead_is_read_with_a_negative_distance() -> None:
+    assert names(bank_after(range(1, 5), (0, 9)).recall(5, 1).conditioning) == [
+        (5, "prompted 0"),
+        (-4, "prompted 9"),
+    ]
+
+
+def test_with_a_limit_the_closest_prompted_frames_are_read_and_others_count_as_recent() -> None:
+    recalled = bank_after(range(0), (0, 10, 18, 30, 50)).recall(20, 1, limit=2)
+    assert names(recalled.conditioning) == [(2, "prompted 18"), (-10, "prompted 30")]
+    assert names(recalled.recent) == [(10, "faded prompted 10")]
+
+
+def test_with_a_stride_the_frames_visited_before_are_the_recent_ones() -> None:
+    recalled = bank_after(range(2, 40, 3), (0,)).recall(41, 3)
+    assert names(recalled.recent)[:2] == [(1, "38"), (2, "35")]
+
+
+def test_a_bank_does_not_grow() -> None:
+    sizes = {bank_after(range(1, n), (0,)).nbytes for n in (30, 300, 3000)}
+    assert len(sizes) == 1
+
+
+def test_the_bounded_bank_gives_the_same_masks_as_an_unbounded_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run() -> Session:
+        session = Session(Disks(30), SAM2)
+        session.add_prompt(click(3))
+        session.add_prompt(click(11))
+        list(session.propagate())
+        return session
+
+    def keep_everything(self: MemoryBank, frame_index: int, memory: object, step: int) -> MemoryBank:
+        return replace(self, recent=dict(self.recent) | {frame_index: memory})
+
+    bounded = run().masklets()
+    monkeypatch.setattr(MemoryBank, "remember", keep_everything)
+    assert same(bounded, run().masklets())
+
+
+def state_bytes(session: Session) -> int:
+    """Bytes of every tensor that the session's objects and its feature cache hold."""
+    seen: dict[int, int] = {}
+    for track in session._tracks.values():
+        banks = [*track.canonical_pass().banks.values()]
+        banks += [bank for points in track.restart.values() for bank in points._banks.values()]
+        for bank in banks:
+            seen |= {id(m): m.nbytes for m in (*bank.recent.values(), *bank.conditioning.values())}
+    return sum(seen.values()) + session._tracker.features.nbytes
+
+
+def test_state_is_the_same_at_frame_100_and_at_frame_400() -> None:
+    limits = Limits(feature_bytes=2**20, restart_bytes=2**20)
+    session = Session(Disks(401), SAM2, limits)
+    session.add_prompt(Prompt(0, 1, (Point(10, 10),)))
+    session.add_prompt(Prompt(0, 2, (Point(10, 36),)))
+    sizes = {
+        r.frame_index: state_bytes(session) for r in session.propagate() if r.frame_index in (100, 250, 400)
+    }
+    assert max(sizes.values()) <= 1.1 * sizes[100]
+    assert sizes[400] <= 2**20 + 2**20 + 2**20  # features, restart points, banks and prompts
+
+
+def test_a_restart_in_the_middle_has_the_same_memories() -> None:
+    session = Session(Disks(60), SAM2, Limits(restart_bytes=0))  # as few restart points as can be
+    session.add_prompt(click(0))
+    wanted: dict[int, MemoryBank] = {}
+    track = session._tracks[1]
+    for result in session.propagate():
+        wanted[result.frame_index + 1] = track.canonical_pass().banks[1]
+    assert len(track.restart[1]) <= 2
+    for frame_index in (7, 33, 59):
+        bank = session._tracker.bank_before(track, frame_index, 1)
+        assert bank.recent.keys() == wanted[frame_index].recent.keys()
+        for i, memory in bank.recent.items():
+            assert torch.equal(memory.pointer_1d, wanted[frame_index].recent[i].pointer_1d)  # type: ignore[attr-defined]
+
+
+def test_a_quick_correction_tracks_on_from_the_memories_before_it() -> None:
+    """It equals tracking by hand: the old memories up to the corrected frame, then the new prompt as well."""
+    video = Disks(20)
+    session = Session(video, SAM2)
+    session.add_prompt(click(0))
+    list(session.propagate())
+    track = session._tracks[1]
+    before = session._tracker.bank_before(track, 8, 1)
+    session.add_prompt(click(8))
+    list(session.propagate(range(8, 20)))
+    quick = session.masklets()
+    session._tracker.condition([track])
+    bank = before.conditioned_on(track.conditioning)
+    from sam2_core.tracking.tracker import Step
+
+    for i in range(9, 20):
+        ((segmentation, bank),) = session._tracker.track(i, [Step(track, bank)], 1)
+        assert segmentation.encoded == quick[1][i].encoded
+
+
+def test_an_image_is_encoded_once_for_all_its_objects() -> None:
+    video = Disks(10)
+    session = Session(video, SAM2)
+    for object_id in range(1, 6):
+        session.add_prompt(click(0, object_id))
+    list(session.propagate())
+    assert sorted(video.reads) == list(range(10))
+
+
+def test_a_click_on_an_encoded_frame_is_one_decode_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for verb in ("encode_image", "segment", "encode_memory", "track"):
+        original = getattr(SAM2, verb)
+
+        def counted(*args: object, verb: str = verb, original: object = original, **kwargs: object) -> object:
+            calls.append(verb)
+            return original(*args, **kwargs)  # type: ignore[operator]
+
+        monkeypatch.setattr(SAM2, verb, counted)
+    session = Session(Disks(), SAM2)
+    prompt = click(0)
+    session.add_prompt(prompt)
+    assert calls == ["encode_image", "segment"]
+    session.add_prompt(prompt := prompt.with_point(12, 12))
+    session.add_prompt(prompt.with_point(40, 40, positive=False))
+    assert calls[2:] == ["segment", "segment"]
+
+
+def test_the_feature_cache_keeps_to_its_budget() -> None:
+    session = Session(Disks(30), SAM2, Limits(feature_bytes=200_000))
+    session.add_prompt(click(0))
+    for _ in session.propagate():
+        assert session._tracker.features.nbytes <= 200_000
+
+
+def test_closed_sessions_leave_nothing_behind() -> None:
+    gone = []
+    for _ in range(5):
+        session = Session(Disks(), SAM2)
+        session.add_prompt(click(0))
+        list(session.propagate())
+        session.close()
+        gone.append(weakref.ref(session._tracker))
+        del session
+    gc.collect()
+    assert not any(ref() for ref in gone)
+
+
+def test_ambient_autocast_changes_nothing() -> None:
+    def masklets() -> object:
+        session = Session(Disks(6), SAM2)
+        session.add_prompt(click(0))
+        list(session.propagate())
+        return session.masklets()
+
+    plain = masklets()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert same(plain, masklets())  # type: ignore[arg-type]
+
+
+# --- live video ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["copy", "sam2"])
+def test_a_live_video_gives_the_masks_of_a_recorded_one(name: str) -> None:
+    video, live = Disks(20), LiveVideo(keep=8)
+    recorded, session = Session(video, model(name)), None
+    recorded.add_prompt(click(0))
+    list(recorded.propagate())
+    for i in range(len(video)):
+        live.append(video[i])
+        if session is None:
+            session = Session(live, model(name))
+            session.add_prompt(click(0))
+        (result,) = session.propagate(range(i, i + 1))
+        assert np.array_equal(result.mask(1), recorded.masklets()[1].mask(i))
+    assert session is not None
+    assert same(recorded.masklets(), session.masklets())
+    assert [r.frame_index for r in session.propagate()] == list(range(20))  # served: nothing is read
+
+
+def test_a_frame_that_a_live_video_dropped_is_named() -> None:
+    live = LiveVideo(keep=4)
+    for i in range(10):
+        live.append(Disks(20)[i])
+    with pytest.raises(VideoError, match="2"):
+        Session(live, COPY).add_prompt(click(2))
+
+
+def test_a_frame_that_cannot_be_read_stops_the_pass_and_loses_nothing() -> None:
+    class Broken(Disks):
+        broken = True
+
+        def __getitem__(self, frame_index: int) -> np.ndarray:  # type: ignore[type-arg]
+            if frame_index == 5 and self.broken:
+                raise VideoError("frame 5 cannot be read")
+            return super().__getitem__(frame_index)
+
+    video = Broken()
+    session = Session(video, SAM2)
+    session.add_prompt(click(0))
+    with pytest.raises(VideoError, match="frame 5"):
+        list(session.propagate())
+    assert list(session.masklets()[1]) == [0, 1, 2, 3, 4]
+    video.broken = False
+    list(session.propagate())
+    whole = Session(Disks(), SAM2)
+    whole.add_prompt(click(0))
+    list(whole.propagate())
+    assert same(whole.masklets(), session.masklets())
