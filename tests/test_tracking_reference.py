@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -53,9 +53,9 @@ def frames() -> Frames:
 
 
 @pytest.fixture(scope="module", params=["sam2-tiny", "sam2.1-tiny"])
-def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Sam2Model, Sam2VideoModel]]:
+def pair(request: pytest.FixtureRequest) -> tuple[Sam2Model, Sam2VideoModel]:
     network = random_network(config(request.param).at_size(SIZE))
-    yield Sam2Model(network, request.param, torch.device("cpu"), "exact"), reference_of(network)
+    return Sam2Model(network, request.param, torch.device("cpu"), "exact"), reference_of(network)
 
 
 def ours(

@@ -119,8 +119,9 @@ def report(found: Mapping[str, Any], *, as_json: bool) -> None:
         print(f"wrote {path}")
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns aligned to the right."""
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> None:
+    """Print columns, aligned to the right or to the left."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+        cells = [c.ljust(w) if left else c.rjust(w) for c, w in zip(row, widths, strict=True)]
+        print("  ".join(cells).rstrip())

@@ -6,6 +6,7 @@ Sizes and version are recognised from names and shapes. Whatever is wrong with a
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -43,7 +44,7 @@ def load(path: Path) -> SAM2:
     config, state = load_state(path)
     with torch.device("meta"):
         network = SAM2(config)
-    network.load_state_dict(state, strict=True, assign=True)
+    network.to_empty(device="cpu").load_state_dict(state, strict=True)
     return network.eval()
 
 
@@ -70,8 +71,7 @@ def load_state(path: Path) -> tuple[SAM2Config, State]:
     if is_hub_layout(state):
         state = from_hub_names(state, shapes)
     _check(state, shapes, config.name, path)
-    # Copied: a tensor of safetensors lies in the file, and at an address that kernels round differently for.
-    return config, {name: _own_copy(state[name]) for name in shapes}
+    return config, {name: state[name].float() for name in shapes}
 
 
 def save(network: SAM2, path: Path, dtype: torch.dtype = torch.float32, **notes: str) -> None:
@@ -90,7 +90,8 @@ def save(network: SAM2, path: Path, dtype: torch.dtype = torch.float32, **notes:
 
 def _read_pickle(path: Path) -> State:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about pickles that are refused anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "global" in str(error).lower():
             raise ModelError(f"{str(path)!r} holds code, not only tensors; nothing of it was run") from None
@@ -103,10 +104,6 @@ def _read_pickle(path: Path) -> State:
     if not isinstance(content, Mapping) or not all(_is_entry(*item) for item in content.items()):
         raise ModelError(f"{str(path)!r} holds no state dict (names of tensors, and tensors)")
     return dict(content)
-
-
-def _own_copy(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
 
 
 def _is_entry(name: Any, value: Any) -> bool:

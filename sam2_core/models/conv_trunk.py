@@ -87,6 +87,8 @@ class ConvTrunk(nn.Module):
             ]
         )
 
+        self.to(memory_format=torch.channels_last)
+
     def forward(self, images_b3hw: Tensor) -> list[Tensor]:
         """Features of four strides.
 

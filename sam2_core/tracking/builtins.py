@@ -7,18 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from sam2_core.hookspecs import ModelLoader, VideoModel, hookimpl
-
-PUBLISHED = tuple(
-    f"{version}-{size}" for version in ("sam2.1", "sam2") for size in ("tiny", "small", "base-plus", "large")
-)
-"""The checkpoints that Meta published; ``sam2 models fetch`` brings them."""
+from sam2_core.models import registry
 
 
 @hookimpl
 def sam2_register_models(register: Callable[[str, ModelLoader, str], None]) -> None:
     """Register nano, the published checkpoints and the two baselines."""
     register("nano", load_nano, "small, bundled, works offline on a laptop")
-    for name in PUBLISHED:
+    for name in registry.PUBLISHED:
         register(name, partial(load_published, name), "published by Meta; fetch or import it first")
     register("copy", load_copy, "baseline: repeats the nearest known mask")
     register("flow", load_flow, "baseline: warps the nearest known mask by optical flow")
@@ -32,8 +28,6 @@ def load_nano(device: str, precision: str) -> VideoModel:
 
 def load_published(name: str, device: str, precision: str) -> VideoModel:
     """A published model from the cache folder; ModelError says how to get it if it is not there."""
-    from sam2_core.models import registry
-
     return load_checkpoint(registry.find(name), device, precision, name=name)
 
 

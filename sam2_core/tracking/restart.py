@@ -36,7 +36,7 @@ class RestartPoints:
         return len(self._banks)
 
     def start(self, frame_index: int, bank: MemoryBank) -> None:
-        """Keep the bank with which a pass starts after ``frame_index``; it stays whatever the number of points."""
+        """Keep the bank with which a pass starts after ``frame_index``, beside all other points."""
         self._start = RestartPoint(frame_index, bank)
 
     def add(self, frame_index: int, bank: MemoryBank, limit: int) -> None:

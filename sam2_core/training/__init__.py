@@ -1,1 +1,1 @@
-"""Training of the small networks on procedural clips: clips, simulated prompts, losses, stages, the engine."""
+"""Training of small networks on procedural clips: clips, simulated prompts, losses, stages, the engine."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sam2_core.training.checkpoint import save_atomically
 from sam2_core.training.clips import Clip
 from sam2_core.training.microscopy import make_microscopy
 from sam2_core.training.random import Dice
@@ -50,6 +52,7 @@ class ClipBank:
         start: how many exist at step 0.
         rate: how many are added per step.
         device: where they are made and kept.
+        folder: where they are kept as well, so that a resumed run need not make them again.
     """
 
     seed: int = 0
@@ -61,6 +64,7 @@ class ClipBank:
     start: int = 16
     rate: float = 1.0
     device: torch.device | str = "cpu"
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         """Start empty."""
@@ -76,10 +80,23 @@ class ClipBank:
         if index not in self._kept:
             # Two families: pairs of numbers go to a lane, so that each lane gets both.
             number = self.seed + (index // 2 * self.lanes + self.lane) * 2 + index % 2
-            self._kept[index] = make_clip(number, self.frames, self.size, self.device)
+            self._kept[index] = self._stored(number)
             while len(self._kept) > self.capacity:
                 self._kept.popitem(last=False)
         return self._kept[index]
+
+    def _stored(self, number: int) -> Clip:
+        if self.folder is None:
+            return make_clip(number, self.frames, self.size, self.device)
+        path = self.folder / f"{number % (4 * self.capacity * self.lanes)}.pt"
+        if path.exists():
+            kept = torch.load(path, map_location=self.device, weights_only=True)
+            if kept["key"] == (number, self.frames, self.size):
+                return Clip(kept["frames"], kept["labels"], kept["table"])
+        clip = make_clip(number, self.frames, self.size, self.device)
+        key = (number, self.frames, self.size)
+        save_atomically({"key": key, **vars(clip)}, path, flush=False)
+        return clip
 
 
 def disguised(dice: Dice, clip: Clip) -> Clip:
@@ -171,7 +188,7 @@ def draw_batch(
     dice: Dice, bank: ClipBank, step: int, clips: int, frames: int, objects: int, stride: int = 1
 ) -> Batch:
     """Clips of this step, disguised; runs of frames with a random stride up to ``stride``."""
-    chosen = []
+    chosen: list[Clip] = []
     while len(chosen) < clips:
         clip = bank.draw(dice, step)
         jump = dice.integer(1, max(1, min(stride, (bank.frames - 1) // max(1, frames - 1))))

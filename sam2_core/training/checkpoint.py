@@ -13,14 +13,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
-def save_atomically(state: Mapping[str, Any], path: Path) -> None:
+def save_atomically(state: Mapping[str, Any], path: Path, *, flush: bool = True) -> None:
     """Write a checkpoint so that a kill at any moment leaves the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
+        if flush:
+            file.flush()
+            os.fsync(file.fileno())
     part.replace(path)
 
 

@@ -7,13 +7,15 @@ comes back in the space it was read from, and memory attention begins by looking
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
-from sam2_core.models.layers import Attention
-from sam2_core.models.mask_decoder import MaskDecoder
-from sam2_core.models.memory_attention import MemoryAttention
-from sam2_core.models.memory_encoder import MemoryEncoder
+from sam2_core.models.layers import MLP, Attention
+from sam2_core.models.mask_decoder import MaskDecoder, TwoWayBlock
+from sam2_core.models.memory_attention import MemoryAttention, MemoryAttentionLayer
+from sam2_core.models.memory_encoder import FuserBlock, MemoryEncoder
 from sam2_core.models.neck import ImageEncoder
 from sam2_core.models.prompt_encoder import PromptEncoder
 from sam2_core.models.sam2 import SAM2
@@ -64,13 +66,13 @@ def rescale_neck(encoder: ImageEncoder, images_b3hw: Tensor, scales: tuple[float
     Too large features drown the position codes. The bias is set so that each channel's mean is zero.
     """
     with torch.no_grad():
-        fine, middle, coarse = encoder(images_b3hw)
-        convs: list[nn.Conv2d] = [level[0] for level in encoder.neck.convs]  # type: ignore[index, misc]
-        for level, output, scale in ((3, fine, scales[0]), (2, middle, scales[1])):
-            _rescale(convs[level], output, scale)
+        fine, middle, coarse = encoder.neck(encoder.trunk(images_b3hw))
+        convs = [part for part in encoder.neck.modules() if isinstance(part, nn.Conv2d)]
+        _rescale(convs[3], fine, scales[0])
+        _rescale(convs[2], middle, scales[1])
         _rescale(convs[1], coarse, scales[2])
         convs[0].weight.mul_(scales[2] / _spread(coarse))
-        convs[0].bias.zero_()  # type: ignore[union-attr]
+        nn.init.zeros_(_bias(convs[0]))
 
 
 def _spread(output: Tensor) -> Tensor:
@@ -80,7 +82,13 @@ def _spread(output: Tensor) -> Tensor:
 def _rescale(conv: nn.Conv2d, output: Tensor, scale: float) -> None:
     factor = scale / _spread(output)
     conv.weight.mul_(factor)
-    conv.bias.sub_(output.mean((0, 2, 3)).float()).mul_(factor)  # type: ignore[union-attr]
+    _bias(conv).sub_(output.mean((0, 2, 3)).float()).mul_(factor)
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    if conv.bias is None:
+        raise ValueError("the neck's convolutions have biases")
+    return conv.bias
 
 
 def initialise_prompts(prompts: PromptEncoder) -> None:
@@ -88,8 +96,7 @@ def initialise_prompts(prompts: PromptEncoder) -> None:
     matrix = prompts.pe_layer.positional_encoding_gaussian_matrix
     scales = torch.logspace(-1, 0.1, matrix.shape[1])  # 0.1 to 1.26
     matrix.copy_(torch.randn(matrix.shape) * scales)
-    last = prompts.mask_downscaling[-1]
-    last.weight.mul_(0.5)  # type: ignore[operator]
+    list(prompts.mask_downscaling.parameters())[-2].mul_(0.5)
 
 
 def copy_values(attention: Attention, gain: float = 1.0) -> None:
@@ -105,47 +112,65 @@ def tie(attention: Attention, gain: float) -> None:
     attention.k_proj.weight.copy_(attention.q_proj.weight)
 
 
+def multiply(layers: Iterable[nn.Module], factor: float) -> None:
+    """Multiply the weights of linear layers."""
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            layer.weight.mul_(factor)
+
+
 def initialise_decoder(decoder: MaskDecoder) -> None:
     """Tied position-carrying attention; quiet residual branches; logits of about unit size."""
-    for block in decoder.transformer.layers:
-        copy_values(block.self_attn)  # type: ignore[arg-type]
+    for block in decoder.modules():
+        if not isinstance(block, TwoWayBlock):
+            continue
+        copy_values(block.self_attn)
         for attention in (block.cross_attn_token_to_image, block.cross_attn_image_to_token):
-            tie(attention, 1.5)  # type: ignore[arg-type]
-            copy_values(attention)  # type: ignore[arg-type]
-        block.mlp.layers[-1].weight.mul_(0.3)  # type: ignore[union-attr, index, operator]
+            tie(attention, 1.5)
+            copy_values(attention)
+        multiply([block.mlp.layers[-1]], 0.3)
     tie(decoder.transformer.final_attn_token_to_image, 1.5)
     copy_values(decoder.transformer.final_attn_token_to_image)
-    for mlp in (*decoder.output_hypernetworks_mlps, decoder.iou_prediction_head, decoder.pred_obj_score_head):
-        for layer in list(mlp.layers)[:-1]:  # type: ignore[arg-type, union-attr]
-            layer.weight.mul_(2**0.5)  # type: ignore[union-attr, operator]
-    decoder.iou_prediction_head.layers[-1].weight.mul_(0.1)  # type: ignore[operator, union-attr]
-    decoder.pred_obj_score_head.layers[-1].weight.mul_(0.1)  # type: ignore[operator, union-attr]
+    heads = [decoder.iou_prediction_head, decoder.pred_obj_score_head]
+    for mlp in [*decoder.output_hypernetworks_mlps, *heads]:
+        if isinstance(mlp, MLP):
+            multiply(list(mlp.layers)[:-1], 2**0.5)
+    multiply([head.layers[-1] for head in heads], 0.1)
 
 
 def initialise_memory_attention(attention: MemoryAttention, sharpness: float = 6.0) -> None:
-    """Constant parts of queries and keys that agree most at the same place of the image.
-
-    With rotary positions, equal biases b give the similarity ``sum b_f^2 cos(f * distance)``: only the
-    quickest frequencies are used, so that it falls off within two or three tokens.
-    """
-    for layer in attention.layers:
-        for part, gain in ((layer.self_attn, 0.3), (layer.cross_attn_image, 0.7)):
-            width = part.q_proj.out_features  # type: ignore[union-attr]
-            part.q_proj.weight.mul_(0.5)  # type: ignore[union-attr, operator]
-            part.k_proj.weight.mul_(0.5)  # type: ignore[union-attr, operator]
-            part.out_proj.weight.mul_(gain)  # type: ignore[union-attr, operator]
-            quarter = width // 4  # type: ignore[operator]
-            used = max(1, quarter // 4)
-            size = (sharpness * width**0.5 / used) ** 0.5  # type: ignore[operator]
-            bias = torch.zeros(2, quarter, 2)  # axis, frequency, pair
-            bias[:, :used, 0] = size
-            part.q_proj.bias.copy_(bias.flatten())  # type: ignore[union-attr, operator]
-            part.k_proj.bias.copy_(bias.flatten())  # type: ignore[union-attr, operator]
-        layer.linear2.weight.mul_(0.3)  # type: ignore[union-attr, operator]
+    """Constant parts of queries and keys that agree most at the same place of the image."""
+    for layer in attention.modules():
+        if isinstance(layer, MemoryAttentionLayer):
+            look_at_the_same_place(layer.self_attn, 0.3, sharpness)
+            look_at_the_same_place(layer.cross_attn_image, 0.7, sharpness)
+            layer.linear2.weight.mul_(0.3)
     attention.norm.weight.fill_(NECK_SCALES[2])
+
+
+def look_at_the_same_place(attention: Attention, gain: float, sharpness: float) -> None:
+    """Equal biases b of rotary queries and keys: the similarity is ``sum b_f^2 cos(f * distance)``.
+
+    Only the quickest frequencies are used, so that it falls off within two or three tokens.
+
+    Args:
+        attention: with rotary positions and one head.
+        gain: of what is read.
+        sharpness: how much more similar, in logits and per axis, the same place is than one far away.
+    """
+    width = attention.q_proj.out_features
+    quarter = width // 4
+    used = max(1, quarter // 4)
+    bias = torch.zeros(2, quarter, 2)  # axis, frequency, pair of channels
+    bias[:, :used, 0] = (sharpness * width**0.5 / used) ** 0.5
+    for projection in (attention.q_proj, attention.k_proj):
+        projection.weight.mul_(0.5)
+        projection.bias.copy_(bias.flatten())
+    attention.out_proj.weight.mul_(gain)
 
 
 def initialise_memory_encoder(encoder: MemoryEncoder) -> None:
     """Its ConvNeXt blocks take part from the start."""
-    for block in encoder.fuser.layers:  # type: ignore[union-attr]
-        block.gamma.fill_(0.3)
+    for block in encoder.modules():
+        if isinstance(block, FuserBlock):
+            block.gamma.fill_(0.3)

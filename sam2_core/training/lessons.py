@@ -51,7 +51,7 @@ class SegmentImages(Stage):
         features = per_object(network.encode_image(batch.images), 0, self.clips, len(masks))
         boxed = own.chances(self.boxed, len(masks))
         points, single, previous = first_prompts(own, masks, boxed, self.mix), boxed, None
-        losses, figures = [], {}
+        losses, figures = [], dict[str, float]()
         for turn in range(1 + shared.integer(0, self.rounds)):
             prediction = network.segment(features, points, None, previous, multimask=True)
             loss = decoding_loss(Decoding(0, prediction, single, True), truth, visible, self.weights)

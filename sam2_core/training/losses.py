@@ -1,4 +1,4 @@
-"""SAM 2's losses: 20 focal + dice on the best mask, L1 of the predicted IoU on all, objectness on every frame."""
+"""SAM 2's losses: focal and dice on the best mask, L1 of the predicted IoU, objectness on every frame."""
 
 from __future__ import annotations
 

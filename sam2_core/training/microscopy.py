@@ -126,7 +126,8 @@ def _rasterise(cells: Cells, size: int) -> tuple[Tensor, Tensor]:
     corner = cells.centre.round().long()
     x = line[None, None, None, :] + (corner[..., 0] - cells.centre[..., 0])[..., None, None]
     y = line[None, None, :, None] + (corner[..., 1] - cells.centre[..., 1])[..., None, None]
-    x, y = torch.broadcast_tensors(x, y)
+    side = len(line)
+    x, y = x.expand(-1, -1, side, -1), y.expand(-1, -1, -1, side)
     m = cells.matrix[..., None, None]
     radius = cells.radius[..., None, None]
     scale = radius.clamp(min=1.0)
@@ -187,7 +188,8 @@ def _chromatin(dice: Dice, cells: Cells, labels: Tensor, size: int) -> Tensor:
     jump = labels.long() * 37
     row = (line[:, None] - moved[..., 1] + jump) % size
     column = (line - moved[..., 0] + jump * 3) % size
-    return pattern[row, column].clamp(0.2, 2.0)
+    texture: Tensor = pattern[row, column].clamp(0.2, 2.0)
+    return texture
 
 
 def _dirt(dice: Dice, size: int) -> Tensor:
@@ -209,7 +211,8 @@ def _optics(dice: Dice, picture: Tensor) -> Tensor:
     low, high = torch.quantile(
         sample, torch.tensor([dice.number(0, 0.05), dice.number(0.985, 1)], device=sample.device)
     )
-    return ((picture - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
+    stretched: Tensor = ((picture - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
+    return stretched
 
 
 def _colour(dice: Dice, picture: Tensor) -> Tensor:

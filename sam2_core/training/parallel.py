@@ -47,8 +47,10 @@ class Lanes:
         flat = torch.cat([tensor.reshape(-1) for tensor in chosen])
         distributed.all_reduce(flat)
         flat /= self.lanes
-        for tensor, part in zip(chosen, flat.split([tensor.numel() for tensor in chosen]), strict=True):
-            tensor.copy_(part.view_as(tensor))
+        start = 0
+        for tensor in chosen:
+            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
 
     def agree(self, flag: bool) -> bool:
         """Whether any process says yes (the clock of each runs differently)."""

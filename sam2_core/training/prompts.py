@@ -1,4 +1,4 @@
-"""Simulated users: a mask, a noisy box or a click, then clicks where the result is wrong (SAM 2, appendix D)."""
+"""Simulated users: a mask, a noisy box or a click, then clicks where the result is wrong."""
 
 from __future__ import annotations
 

@@ -56,7 +56,15 @@ class Stage(ABC):
 
     @abstractmethod
     def lesson(self, network: SAM2, bank: ClipBank, step: int, own: Dice, shared: Dice) -> Lesson:
-        """One step: ``own`` differs between processes; ``shared``, which decides how much work it is, does not."""
+        """One step.
+
+        Args:
+            network: what learns.
+            bank: where clips come from.
+            step: how many clips exist by now decides on this.
+            own: chance that differs between processes.
+            shared: chance that does not; it decides how much work the step is.
+        """
 
 
 def decoding_loss(step: Decoding, truth: Tensor, visible: Tensor, weights: LossWeights) -> StepLoss:

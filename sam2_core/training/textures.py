@@ -14,7 +14,7 @@ _CELLS = (2, 4, 8, 16, 32, 64, 128)
 
 
 def noise(dice: Dice, count: int, size: int, channels: int = 1) -> Tensor:
-    """Octaves of noise with a random spectrum each, about standard normal, ``(count, channels, size, size)``."""
+    """Octaves of noise with random spectra, about standard normal, ``(count, channels, size, size)``."""
     slope = dice.uniform(0.2, 1.6, count, 1, 1, 1)
     first = dice.integers(0, 2, count, 1, 1, 1)
     total = torch.zeros(count, channels, size, size, device=dice.device)

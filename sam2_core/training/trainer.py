@@ -105,6 +105,7 @@ class Trainer:
             plan.network.image_size,
             plan.bank,
             device=self.lanes.device,
+            folder=folder / "clips",
         )
         self.optimiser = torch.optim.AdamW(
             _groups(self.network, plan.weight_decay), betas=plan.betas, fused=True

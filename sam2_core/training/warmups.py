@@ -50,8 +50,8 @@ class DrawPrompts(Stage):
         points = PointPrompts(coords, points.labels_np)
         prediction = network.segment(features, points, multimask=True)
         truth = functional.avg_pool2d(masks[:, None].float(), 2)[:, 0]
-        step = Decoding(0, prediction, boxed, True)
-        loss = decoding_loss(step, truth, masks.flatten(1).any(1), self.weights)
+        drawn = Decoding(0, prediction, boxed, True)
+        loss = decoding_loss(drawn, truth, masks.flatten(1).any(1), self.weights)
         return Lesson(loss.total, by_kind(loss.iou, boxed))
 
 
@@ -69,7 +69,8 @@ class TellApart(Stage):
         """Pairs of pixels at all three strides."""
         batch = draw_batch(own, bank, step, self.clips, 1, 12)
         masks = batch.masks[0].view(self.clips, 12, *batch.masks.shape[-2:])
-        levels = network.image_encoder(batch.images)
+        encoder = network.image_encoder
+        levels = encoder.neck(encoder.trunk(batch.images))
         loss, right = batch.images.new_zeros(()), 0.0
         for level, scale in zip(levels, NECK_SCALES, strict=True):
             cost, share = self._pairs(own, level, masks, scale)

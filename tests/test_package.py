@@ -1,0 +1,90 @@
+"""What the package promises as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pluggy
+import pytest
+
+import sam2_core
+from sam2_core import errors, hookimpl, plugins
+from sam2_core.hookspecs import ModelLoader
+from tests.conftest import model
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = "torch av tifffile zarr PIL scipy cv2 pycocotools imagecodecs transformers"
+    code = f"import sys, sam2_core; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_listing_what_is_registered_loads_no_torch() -> None:
+    code = (
+        "import sys; from sam2_core import plugins; plugins.models(); plugins.exporters_by_name();"
+        "print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(sam2_core.__all__) == sam2_core.__all__
+    for name in sam2_core.__all__:
+        assert getattr(sam2_core, name).__doc__, name
+
+
+def test_every_error_is_a_sam2_error_and_stands_in_the_tree() -> None:
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and value.__module__ == errors.__name__:
+            assert issubclass(value, sam2_core.SAM2Error)
+            assert errors.__doc__ is not None
+            assert name in errors.__doc__
+
+
+def test_a_plugin_brings_a_model_a_video_and_an_exporter() -> None:
+    class Plugin:
+        @hookimpl
+        def sam2_register_models(self, register: Callable[[str, ModelLoader, str], None]) -> None:
+            register("mine", lambda device, precision: model("copy"), "a test")
+
+        @hookimpl
+        def sam2_open_video(self, source: object) -> object:
+            return "a video" if source == "mine://" else None
+
+    manager = plugins.plugin_manager(entry_points=False)
+    manager.register(Plugin())
+    manager.check_pending()
+    assert {"mine", "nano", "copy", "flow"} <= set(plugins.models(manager))
+    assert manager.hook.sam2_open_video(source="mine://") == "a video"
+    assert manager.hook.sam2_open_video(source=object()) is None
+
+
+def test_a_plugin_with_a_hook_that_does_not_exist_is_refused() -> None:
+    class Plugin:
+        @hookimpl
+        def sam2_register_modles(self) -> None: ...
+
+    manager = plugins.plugin_manager(entry_points=False)
+    manager.register(Plugin())
+    with pytest.raises(pluggy.PluginValidationError):
+        manager.check_pending()
+
+
+def test_files_stay_small() -> None:
+    lengths = [len(p.read_text().splitlines()) for p in (ROOT / "sam2_core").rglob("*.py")]
+    assert max(lengths) <= 400
+    assert sorted(lengths)[len(lengths) // 2] < 150
+
+
+def test_python_m_is_the_command() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "sam2_core.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == f"sam2-core {sam2_core.__version__}"
