@@ -18,7 +18,7 @@ from sam2_core.models.sam2 import SAM2, Features, PointPrompts, Prediction
 from tests.reference import random_network, reference_of, textured_frame
 
 torch.set_num_threads(1)  # on a busy machine two spinning threads are slower than one
-TOLERANCE = 1e-3
+TOLERANCE = 2e-5  # differences seen: 5e-7, at logits of about 0.2
 REAL_VIDEO = Path(__file__).parents[2] / "shared" / "data" / "bedroom.mp4"
 
 

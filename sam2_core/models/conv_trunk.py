@@ -87,7 +87,7 @@ class ConvTrunk(nn.Module):
             ]
         )
 
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
 
     def forward(self, images_b3hw: Tensor) -> list[Tensor]:
         """Features of four strides.

@@ -176,8 +176,9 @@ def collect(dice: Dice, clips: list[Clip], objects: int, smallest: int = 24) -> 
     masks = []
     for clip in clips:
         areas = clip.window(0, 1).areas()[0]
-        fit = (areas >= min(smallest, float(areas.max()))).float()
-        chosen = torch.multinomial(fit, min(objects, int(fit.sum())), generator=dice.generator)
+        fit = areas >= min(smallest, float(areas.max()))
+        wish = fit * areas**0.35  # most things are small; large ones are picked more often
+        chosen = torch.multinomial(wish, min(objects, int(fit.sum())), generator=dice.generator)
         chosen = chosen.repeat(-(-objects // len(chosen)))[:objects]
         masks.append(clip.masks(chosen))
     images = torch.stack([clip.frames for clip in clips], 1).flatten(0, 1)

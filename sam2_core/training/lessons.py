@@ -40,7 +40,7 @@ class SegmentImages(Stage):
     objects: int = 5
     boxed: float = 0.35
     rounds: int = 2
-    new_clips: float = 1.0
+    new_clips: float = 0.6
     weights: LossWeights = field(default_factory=LossWeights)
     mix: PromptMix = field(default_factory=PromptMix)
 

@@ -69,29 +69,42 @@ def noisy_boxes(dice: Dice, masks: Tensor, mix: PromptMix) -> Tensor:
     return torch.cat([noisy[:, :2], torch.maximum(noisy[:, 2:], noisy[:, :2] + 1)], 1)
 
 
+_TRIES = 16
+_CELL = 4
+
+
 def clicks(dice: Dice, regions: Tensor, central: float) -> Tensor:
-    """One place inside each region: the middle of its thickest part, or anywhere, ``(n, 2)`` x and y.
+    """One place inside each region: in its thickest part, or anywhere, ``(n, 2)`` x and y.
 
     Args:
         dice: where chance comes from.
-        regions: ``(n, height, width)`` bool; an empty region gives a place anywhere.
-        central: how often the middle is chosen.
+        regions: ``(n, height, width)`` bool, sides multiples of 4; an empty region gives its first pixel.
+        central: how often a place in the thickest part is chosen (the best of some random ones).
 
     Returns:
         Pixel indices (the centre of the first pixel is 0, 0), as floats.
     """
     count, _, width = regions.shape
-    weight = regions.float()
-    middle = dice.chances(central, count, 1, 1)
-    if bool(middle.any()):
-        thick = functional.avg_pool2d(weight[:, None], 4)
-        for size in (3, 5, 9):
-            thick = torch.minimum(thick, functional.avg_pool2d(thick, size, 1, size // 2)) + 0.1 * thick
-        thick = functional.interpolate(thick, regions.shape[-2:], mode="bilinear")[:, 0]
-        weight = torch.where(middle, weight * (1 + thick * 100), weight)
-    chance = torch.rand(regions.shape, generator=dice.generator, device=regions.device)
-    best = (weight + chance * (weight.clamp(max=1) + 0.5)).flatten(1).argmax(1)
-    return torch.stack([best % width, best // width], 1).float()
+    flat = regions.flatten(1)
+    row, place = flat.nonzero(as_tuple=True)
+    sizes = torch.bincount(row, minlength=count)
+    start = (sizes.cumsum(0) - sizes)[:, None]
+    chosen = start + (dice.uniform(0, 1, count, _TRIES) * sizes[:, None]).long()
+    place = torch.cat([place, place.new_zeros(1)])  # empty regions at the end point behind the last
+    tries = torch.where(sizes[:, None] > 0, place[chosen.clamp(max=len(row))], 0)
+    x, y = tries % width, tries // width
+    cell = (y // _CELL) * (width // _CELL) + x // _CELL
+    thick = _thickness(regions).flatten(1).gather(1, cell)
+    best = torch.where(dice.chances(central, count), thick.argmax(1), 0)[:, None]
+    return torch.cat([x.gather(1, best), y.gather(1, best)], 1).float()
+
+
+def _thickness(regions: Tensor) -> Tensor:
+    """How far each cell of 4 x 4 pixels is from the border of its region, roughly, ``(n, h / 4, w / 4)``."""
+    thick = functional.avg_pool2d(regions[:, None].float(), _CELL)
+    for size in (3, 5, 9):
+        thick = torch.minimum(thick, functional.avg_pool2d(thick, size, 1, size // 2)) + 0.1 * thick
+    return thick[:, 0]
 
 
 def corrections(dice: Dice, predicted: Tensor, truth: Tensor, mix: PromptMix) -> tuple[Tensor, Tensor]:

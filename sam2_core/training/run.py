@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +27,15 @@ def plan(arguments: argparse.Namespace) -> Plan:
     early = replace(images, steps=arguments.early, weights=_GENTLE, rounds=1)
     mix = PromptMix(mask=0.6, box=0.2, click=0.2)
     pairs = FollowObjects(
-        arguments.pairs, rate=4e-4, clips=6, frames=2, stride=5, corrected=0, images=0.35, mix=mix
+        arguments.pairs,
+        rate=4e-4,
+        clips=6,
+        frames=2,
+        stride=5,
+        corrected=0,
+        images=0.35,
+        mix=mix,
+        new_clips=0.8,
     )
     clips = replace(
         pairs, steps=arguments.clips, clips=3, frames=4, stride=2, corrected=0.2, images=0.25, new_clips=0.7
@@ -54,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--minutes", type=float, default=float("inf"), help="stop (resumable) after this time"
     )
     result.add_argument("--seed", type=int, default=1)
-    defaults = {"draw": 250, "tell": 300, "early": 120, "images": 400, "pairs": 1200, "clips": 600}
+    defaults = {"draw": 250, "tell": 300, "early": 120, "images": 300, "pairs": 1200, "clips": 600}
     for name, steps in (defaults | {"long-clips": 300}).items():
         result.add_argument(f"--{name}", type=int, default=steps, help="steps of this stage")
     return result
@@ -65,9 +75,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     lanes = Lanes.join()
     trainer = Trainer(plan(arguments), arguments.out, lanes)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     begun = time.monotonic()
     sums: dict[str, list[float]] = {}
-    for progress in trainer.run(arguments.minutes * 60):
+    for progress in trainer.run(arguments.minutes * 60, stopping.is_set):
         _add(sums, progress)
         if progress.step % 20 == 0 and lanes.lane == 0:
             entry = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,17 +121,20 @@ class Trainer:
         """Where the run's state is kept."""
         return self.folder / "checkpoint.pt"
 
-    def run(self, seconds: float = math.inf) -> Iterator[Progress]:
+    def run(
+        self, seconds: float = math.inf, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Progress]:
         """Train; yields after each step; saves every few minutes and at the end.
 
         Args:
             seconds: stop after that many, even if the plan is not done.
+            stop: asked every few steps whether to stop.
         """
         start = saved = time.monotonic()
         while (place := self.plan.stage_at(self.step)) is not None:
             yield self._step(*place)
             now = time.monotonic()
-            late = self.step % 8 == 0 and self.lanes.agree(now - start > seconds)
+            late = self.step % 4 == 0 and self.lanes.agree(now - start > seconds or stop())
             if self.lanes.lane == 0 and (late or now - saved > self.plan.save_every):
                 self.save()
                 saved = time.monotonic()

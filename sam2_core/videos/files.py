@@ -21,6 +21,10 @@ from sam2_core.videos.normalise import DEFAULT, ImageOptions, Normaliser, Planes
 from sam2_core.videos.orientation import orientation_of
 
 CACHE_BYTES = 128 * 2**20
+"""For frames decoded on a jump: enough for a group of pictures, so that reading backward is cheap."""
+
+READ_ON_BYTES = 16 * 2**20
+"""For frames decoded while reading on, of which few are wanted again."""
 
 
 class VideoFile:
@@ -29,7 +33,7 @@ class VideoFile:
     The first frame is read without looking at the rest of the file. Later frames are counted while they come
     at a constant pace; for anything else (a jump, a variable frame rate, damage) the packets of the file are
     listed once, without decoding. The last decoded frames are kept, so that reading backward decodes each
-    group of pictures once if it fits into ``cache_bytes``.
+    group of pictures once if it fits into ``cache_bytes``; while reading on, fewer are kept.
 
     Args:
         path: the file.
@@ -51,7 +55,8 @@ class VideoFile:
         self._options = options
         self._normaliser = Normaliser(options)
         self._reformatter = VideoReformatter()
-        self._cache = _FrameCache(cache_bytes)
+        self._cache_bytes = cache_bytes
+        self._cache = _FrameCache(min(READ_ON_BYTES, cache_bytes))
         self._decoder = Decoder(Path(path))
         self.frame_rate = self._decoder.frame_rate
         self._step = self._decoder.ticks_per_frame
@@ -106,6 +111,7 @@ class VideoFile:
             return frame
         if frame_index not in self._broken:
             if self._is_ahead(frame_index):
+                self._cache.most_bytes = min(READ_ON_BYTES, self._cache_bytes)
                 self._decode_to(frame_index, 0)
             if (frame := self._cache.get(frame_index) or self._decode_anew(frame_index)) is not None:
                 return frame
@@ -123,6 +129,7 @@ class VideoFile:
     def _decode_anew(self, frame_index: int) -> VideoFrame | None:
         """The frame, decoded from the keyframe before it; None if it is not in the file."""
         index = self._listed()
+        self._cache.most_bytes = self._cache_bytes
         for start in index.starts(frame_index):
             self._decoder.jump(start.time)
             self._next = 0
@@ -178,7 +185,7 @@ class _FrameCache:
     """The frames used last, as the decoder gave them (YUV: half of RGB), within a number of bytes."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._bytes = 0
         self._frames: OrderedDict[int, VideoFrame] = OrderedDict()
 
@@ -193,7 +200,7 @@ class _FrameCache:
             self._bytes -= _size(self._frames.pop(number))
         self._frames[number] = frame
         self._bytes += _size(frame)
-        while self._bytes > self._most_bytes and len(self._frames) > 1:
+        while self._bytes > self.most_bytes and len(self._frames) > 1:
             self._bytes -= _size(self._frames.popitem(last=False)[1])
 
 
