@@ -213,7 +213,5 @@ class Sam2Model:
 
 def load(path: Path, device: str, precision: str, name: str) -> Sam2Model:
     """A model from a checkpoint file, on a device ("auto": CUDA, MPS or CPU, whichever is there)."""
-    config, state = checkpoints.load_state(path)
-    network = checkpoints.build(config)
-    network.load_state_dict(state)
-    return Sam2Model(network, name, devices.choose(device), devices.check_precision(precision))
+    where, how = devices.choose(device), devices.check_precision(precision)  # said before a large file is read
+    return Sam2Model(checkpoints.load(path), name, where, how)

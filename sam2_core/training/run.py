@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--minutes", type=float, default=float("inf"), help="stop (resumable) after this time"
     )
     result.add_argument("--seed", type=int, default=1)
-    defaults = {"draw": 250, "tell": 300, "early": 120, "images": 300, "pairs": 1200, "clips": 600}
+    defaults = {"draw": 250, "tell": 300, "early": 120, "images": 160, "pairs": 1200, "clips": 600}
     for name, steps in (defaults | {"long-clips": 300}).items():
         result.add_argument(f"--{name}", type=int, default=steps, help="steps of this stage")
     return result
