@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,13 @@ import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sam2_core import masks
+from sam2_core import masks, samples
 from sam2_core.cli import common
 from sam2_core.session import open_session
 from sam2_core.types import Mask, Masklet, Point, Prompt
 
-SEED = 20_000_000_003
-"""Far from the seeds of training."""
-
-FRAMES, SIZE, CELLS = 24, 256, 6
+CLICKED = 8
+"""How many of the cells are clicked, the largest first."""
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -43,10 +42,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     output = common.Output(options.out, ["labels", "overlay"])
-    source = options.out / "timelapse.tif"
-    frames, truth = simulate()
-    tifffile.imwrite(source, frames, photometric="minisblack", metadata={"axes": "TYX"}, compression="zlib")
-    print(f"A simulated time-lapse: {FRAMES} frames of {SIZE} x {SIZE}, {source}")
+    source = options.out / samples.TIMELAPSE.name
+    shutil.copyfile(samples.TIMELAPSE, source)
+    truth = true_cells()
+    frames = len(next(iter(truth.values())))
+    print(f"A simulated time-lapse of {frames} frames: {source}")
     print(f"One click on each of {len(truth)} cells of frame 0; the rest is tracking.\n")
     clock = common.Clock()
     with open_session(
@@ -55,26 +55,23 @@ def run(options: argparse.Namespace) -> int:
         for object_id, cell in truth.items():
             x, y = middle(cell[0])
             session.add_prompt(Prompt(0, object_id, (Point(x, y),)))
-        for _ in common.watched(session.propagate(), FRAMES):
+        for _ in common.watched(session.propagate(), frames):
             pass
         masklets, model, seconds = session.masklets(), session.model.name, clock.seconds
         output.write(masklets, session.video)
     _print(masklets, truth)
-    print(f"\nmodel {model}, {FRAMES / seconds:.1f} frames/s with {len(truth)} objects, loading included")
+    print(f"\nmodel {model}, {frames / seconds:.1f} frames/s with {len(truth)} objects, loading included")
     for path in output.written:
         print(f"wrote {path}")
     return 0
 
 
-def simulate() -> tuple[NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
-    """The time-lapse, ``(frames, height, width)``, and the masks of its largest cells, of the same shape."""
-    from sam2_core.training.microscopy import make_microscopy
-
-    clip = make_microscopy(SEED, FRAMES, SIZE)
-    truth = clip.masks().permute(1, 0, 2, 3).numpy()
-    largest = np.argsort(-truth[:, 0].sum(axis=(1, 2)), kind="stable")[:CELLS]
-    frames = clip.frames.float().mean(dim=1).round().byte().numpy()
-    return frames, {number: truth[cell] for number, cell in enumerate(largest, start=1)}
+def true_cells() -> dict[int, NDArray[np.bool_]]:
+    """The masks of the largest cells of the time-lapse, ``(frames, height, width)``."""
+    labels = tifffile.imread(samples.CELLS)
+    areas = np.bincount(labels[0].ravel())[1:]
+    largest = np.argsort(-areas, kind="stable")[:CLICKED] + 1
+    return {number: labels == cell for number, cell in enumerate(largest, start=1)}
 
 
 def middle(mask: Mask) -> tuple[float, float]:
@@ -87,8 +84,8 @@ def middle(mask: Mask) -> tuple[float, float]:
 def _print(masklets: Mapping[int, Masklet], truth: Mapping[int, NDArray[np.bool_]]) -> None:
     rows = []
     for object_id, cell in truth.items():
-        found = [masks.iou(masklets[object_id].mask(i), cell[i]) for i in range(FRAMES)]
-        still = [masks.iou(masklets[object_id].mask(0), cell[i]) for i in range(FRAMES)]
+        found = [masks.iou(masklets[object_id].mask(i), cell[i]) for i in range(len(cell))]
+        still = [masks.iou(masklets[object_id].mask(0), cell[i]) for i in range(len(cell))]
         rows.append([found[0], float(np.mean(found)), float(np.mean(still))])
     header = ["cell", "IoU of the click", "IoU over all frames", "if the first mask stood still"]
     names = [*map(str, truth), "mean"]

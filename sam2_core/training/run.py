@@ -38,7 +38,7 @@ def plan(arguments: argparse.Namespace) -> Plan:
         new_clips=0.8,
     )
     clips = replace(
-        pairs, steps=arguments.clips, clips=3, frames=4, stride=2, corrected=0.2, images=0.25, new_clips=0.7
+        pairs, steps=arguments.clips, clips=3, frames=4, stride=2, corrected=0.2, images=0.25, new_clips=0.5
     )
     long_clips = replace(
         clips, steps=arguments.long_clips, clips=2, frames=8, stride=1, images=0.2, new_clips=0.5
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--minutes", type=float, default=float("inf"), help="stop (resumable) after this time"
     )
     result.add_argument("--seed", type=int, default=1)
-    defaults = {"draw": 250, "tell": 300, "early": 120, "images": 160, "pairs": 1200, "clips": 600}
+    defaults = {"draw": 250, "tell": 300, "early": 120, "images": 160, "pairs": 340, "clips": 1200}
     for name, steps in (defaults | {"long-clips": 300}).items():
         result.add_argument(f"--{name}", type=int, default=steps, help="steps of this stage")
     return result

@@ -58,7 +58,7 @@ def make_scene(seed: int, frames: int, size: int = 256, device: torch.device | s
 
 def _camera(dice: Dice, time: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Shift in pixels, ``(frames, 2)``, and zoom, ``(frames,)``."""
-    strength = dice.log_number(0.05, 6) if dice.chance(0.7) else 0.0
+    strength = dice.log_number(0.15, 7) if dice.chance(0.75) else 0.0
     shift = (
         dice.normal(2) * strength * time[:, None] + dice.normal(2) * strength * torch.sin(time * 0.7)[:, None]
     )
@@ -89,7 +89,7 @@ def _background(dice: Dice, size: int, camera: Tensor, zoom: Tensor) -> Tensor:
 def _layers(dice: Dice, time: Tensor, size: int, camera: Tensor) -> Layers:
     count = dice.integer(3, 11)
     radius = dice.log_uniform(7, 80, count) * (size / 256)
-    if dice.chance(0.6):
+    if dice.chance(0.7):
         radius[dice.integer(0, count - 1)] = dice.number(45, 95) * (size / 256)
     sprites = _sprites(dice, count)
     speed = dice.log_uniform(0.1, 9, count, 1) * (size / 256)
@@ -101,7 +101,9 @@ def _layers(dice: Dice, time: Tensor, size: int, camera: Tensor) -> Layers:
     rate = dice.uniform(0.3, 1.5, count, 1)
     middle = time - (len(time) - 1) / 2
     t = middle.view(-1, 1, 1)
-    centre = start + heading * t + sway * torch.sin(rate * t) - camera[:, None] + camera.mean(0)
+    centre = start + heading * t + sway * torch.sin(rate * t)
+    followed = dice.chances(0.35, count, 1)  # the camera goes along with it: only the ground moves
+    centre = torch.where(followed, centre, centre - camera[:, None] + camera.mean(0))
     angle = dice.uniform(0, 2 * math.pi, count) + dice.normal(count) * 0.04 * middle[:, None]
     growth = torch.exp(dice.normal(count) * 0.02 * middle[:, None])
     aspect = dice.log_uniform(0.5, 1.6, count)
@@ -142,7 +144,9 @@ def _coat(dice: Dice, part: Tensor, whole: Tensor) -> Tensor:
     """The colours of the layers: two textures, the second on the part, and a shaded rim."""
     count = len(part)
     coats = textures(dice, count + 2, _SPRITE)
-    other = dice.chances(0.6, count, 1, 1) & part
+    fields = noise(dice, count, _SPRITE)[:, 0] + dice.uniform(-0.6, 0.6, count, 1, 1)
+    patched = (fields > 0) & dice.chances(0.35, count, 1, 1)  # things of several materials
+    other = (dice.chances(0.6, count, 1, 1) & part) ^ patched
     colour = torch.where(other[:, None], coats[dice.integers(0, count + 1, count)], coats[:count])
     shade = (whole / whole.flatten(1).amax(1).clamp(min=0.05)[:, None, None]).clamp(0, 1)
     depth = dice.uniform(-0.15, 0.5, count, 1, 1) * dice.chances(0.6, count, 1, 1)

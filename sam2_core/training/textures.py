@@ -50,7 +50,7 @@ def colour_pairs(dice: Dice, count: int) -> tuple[Tensor, Tensor]:
     """Two colours per texture, often close to each other, ``(count, 3, 1, 1)`` in 0..1."""
     base = dice.uniform(0.03, 0.97, count, 3, 1, 1)
     grey = base.mean(1, keepdim=True)
-    base = torch.lerp(grey.expand_as(base), base, dice.uniform(0.0, 1.0, count, 1, 1, 1))
+    base = torch.lerp(grey.expand_as(base), base, dice.uniform(0.0, 1.0, count, 1, 1, 1) ** 1.7)
     contrast = dice.log_uniform(0.05, 0.7, count, 1, 1, 1)
     step = torch.lerp(dice.normal(count, 1, 1, 1).expand(-1, 3, -1, -1), dice.normal(count, 3, 1, 1), 0.5)
     return base, (base + step * contrast).clamp(0, 1)

@@ -19,6 +19,7 @@ from sam2_core.training.checkpoint import Journal, export, save_atomically
 from sam2_core.training.initialise import initialise, rescale_neck
 from sam2_core.training.parallel import Lanes
 from sam2_core.training.random import Dice
+from sam2_core.training.speed import quicken
 from sam2_core.training.stages import Stage
 from sam2_core.training.warmups import TellApart
 
@@ -97,6 +98,8 @@ class Trainer:
         self.network = build(plan.network)
         initialise(self.network)
         self.network.to(self.lanes.device).eval()  # eval: no dropout; it is far from overfitting
+        if self.lanes.device.type == "cpu":
+            quicken(self.network)
         self.bank = ClipBank(
             plan.seed * 1_000_003,
             self.lanes.lane,
@@ -121,9 +124,7 @@ class Trainer:
         """Where the run's state is kept."""
         return self.folder / "checkpoint.pt"
 
-    def run(
-        self, seconds: float = math.inf, stop: Callable[[], bool] = lambda: False
-    ) -> Iterator[Progress]:
+    def run(self, seconds: float = math.inf, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Train; yields after each step; saves every few minutes and at the end.
 
         Args:
