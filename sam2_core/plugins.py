@@ -90,7 +90,7 @@ def load_model(name: str | Path, device: str = "auto", precision: str = "auto") 
     known = models()
     if str(name) in known:
         return known[str(name)].value(device, precision)
-    if Path(name).suffix in {".pt", ".pth", ".safetensors"}:
+    if isinstance(name, (str, Path)) and Path(name).suffix in {".pt", ".pth", ".safetensors"}:
         from sam2_core.tracking.builtins import load_checkpoint  # torch, only when it is needed
 
         return load_checkpoint(Path(name), device, precision)

@@ -166,6 +166,8 @@ class Session:
         chosen = self._check_objects(self._tracks if object_ids is None else object_ids)
         if not chosen:
             raise SessionError("there is nothing to propagate; add a prompt first")
+        if frames is not None and not isinstance(frames, range):
+            raise SessionError(f"frames are a range, such as range(5, 10); got {frames!r}")
         if frames is not None and len(frames) and not 0 <= min(frames) <= max(frames) < len(self.video):
             raise SessionError(f"{frames} leaves the video, which has frames 0..{len(self.video) - 1}")
         return self._run(frames, chosen)
@@ -191,8 +193,15 @@ class Session:
         Args:
             frame_index: the frame.
             object_ids: the objects that are asked for; None for all. Those not known there are left out.
+
+        Raises:
+            SessionError: if the video has no such frame.
+            PromptError: if there is no such object.
         """
-        wanted = self._tracks if object_ids is None else object_ids
+        self._check_open()
+        if frame_index not in range(len(self.video)):
+            raise SessionError(f"there is no frame {frame_index}; the video has frames 0..{len(self.video) - 1}")
+        wanted = self._check_objects(self._tracks if object_ids is None else object_ids)
         known = {i: self._tracks[i][frame_index] for i in wanted if frame_index in self._tracks[i]}
         return FrameResult(
             frame_index,
@@ -258,11 +267,12 @@ class Session:
             raise SupersededError("a prompt changed while this propagation was running; start it again")
 
     def _check_objects(self, object_ids: Sequence[int] | dict[int, ObjectTrack]) -> tuple[int, ...]:
-        for object_id in object_ids:
+        chosen = tuple(dict.fromkeys(object_ids))
+        for object_id in chosen:
             if object_id not in self._tracks:
                 known = ", ".join(map(str, self._tracks)) or "none"
                 raise PromptError(f"there is no object {object_id}; there are: {known}")
-        return tuple(object_ids)
+        return chosen
 
     def _check_prompt(self, prompt: Prompt) -> None:
         height, width = self.video.size

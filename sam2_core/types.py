@@ -5,9 +5,10 @@ Coordinates are pixels of the video: x to the right, y down, and ``(0, 0)`` is t
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ Mask = NDArray[np.bool_]
 
 Source = Literal["prompted", "propagated"]
 """Where a mask comes from: the user's prompt on that frame, or tracking."""
+
+HIGHEST_ID = 2**31 - 1
+"""Object ids are the pixel values of label images, which are ``int32``."""
 
 
 @runtime_checkable
@@ -62,7 +66,8 @@ class Prompt:
 
     Attributes:
         frame_index: the frame, from 0.
-        object_id: the user's number of the object, 1 or more (0 is the background of label images).
+        object_id: the user's number of the object, 1 or more (0 is the background of label images), at most
+            ``HIGHEST_ID``.
         points: clicks, in the order in which they were given.
         box: a box around the object.
         mask: the object's mask, ``(height, width)``; excludes points and box.
@@ -70,8 +75,8 @@ class Prompt:
             ``Session.correction`` fills it with the mask that tracking gave.
 
     Raises:
-        PromptError: for anything else (nothing given, an empty mask, a mask beside points or a box,
-            a box without area, a coordinate that is not a number).
+        PromptError: for anything else (nothing given, an empty mask, a mask of scores or logits, a mask beside
+            points or a box, a box without area, a coordinate that is not a number, half a frame).
     """
 
     frame_index: int
@@ -82,11 +87,12 @@ class Prompt:
     previous: Mask | None = None
 
     def __post_init__(self) -> None:
-        """Normalise what hosts pass (lists, tuples, 0/1 masks) and refuse what cannot be used."""
-        points = tuple(p if isinstance(p, Point) else Point(*p) for p in self.points)
-        object.__setattr__(self, "points", points)
+        """Normalise what hosts pass (lists, arrays, NumPy's numbers, 0/1 masks); refuse what cannot be used."""
+        for name in ("frame_index", "object_id"):
+            object.__setattr__(self, name, _as_whole(getattr(self, name), name))
+        object.__setattr__(self, "points", tuple(map(_as_point, _iterable(self.points, "points"))))
         if self.box is not None:
-            object.__setattr__(self, "box", Box(*self.box))
+            object.__setattr__(self, "box", _as_box(self.box))
         for name in ("mask", "previous"):
             if (mask := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _as_mask(mask, name))
@@ -97,19 +103,73 @@ class Prompt:
         return replace(self, points=(*self.points, Point(x, y, positive)))
 
 
+def _as_whole(number: Any, name: str) -> int:
+    try:
+        return int(operator.index(number))
+    except TypeError:
+        raise PromptError(f"a prompt's {name} is a whole number; got {number!r}") from None
+
+
+def _iterable(values: Any, name: str) -> Iterator[Any]:
+    try:
+        return iter(values)
+    except TypeError:
+        raise PromptError(
+            f"a prompt's {name} are a sequence, such as ((x, y), ...); got {values!r}"
+        ) from None
+
+
+def _as_point(given: Any) -> Point:
+    try:
+        x, y, positive = given if len(given) == 3 else (*given, True)
+        if positive in (0, 1):
+            return Point(float(x), float(y), bool(positive))
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise PromptError(f"a click is x, y and whether it is positive (1 or 0); got {_short(given)}")
+
+
+def _as_box(given: Any) -> Box:
+    try:
+        left, top, right, bottom = given
+        return Box(float(left), float(top), float(right), float(bottom))
+    except (TypeError, ValueError, OverflowError):
+        raise PromptError(f"a box is left, top, right and bottom; got {_short(given)}") from None
+
+
+def _short(given: object) -> str:
+    text = " ".join(repr(given).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _as_mask(mask: object, name: str) -> Mask:
-    array = np.asarray(mask)
+    try:
+        array = np.asarray(mask)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise PromptError(f"a prompt's {name} is no array: {' '.join(str(error).split())}") from None
     if array.ndim != 2:
         raise PromptError(f"a prompt's {name} has the shape (height, width); this one has {array.shape}")
+    if array.dtype.kind not in "bui" and not _is_zero_or_one(array):
+        raise PromptError(
+            f"a prompt's {name} says True or False for each pixel (threshold scores and logits first); "
+            f"this one holds other values of the type {array.dtype}"
+        )
     result: Mask = array.astype(np.bool_)
     result.setflags(write=False)
     return result
 
 
+def _is_zero_or_one(array: NDArray[Any]) -> bool:
+    return array.dtype.kind == "f" and bool(((array == 0) | (array == 1)).all())
+
+
 def _check_prompt(prompt: Prompt) -> None:
     where = f"object {prompt.object_id} on frame {prompt.frame_index}"
-    if prompt.object_id < 1:
-        raise PromptError(f"object ids start at 1 (0 is the background); got {prompt.object_id}")
+    if not 1 <= prompt.object_id <= HIGHEST_ID:
+        raise PromptError(
+            f"object ids start at 1 (0 is the background) and end at {HIGHEST_ID}; "
+            f"got {_short(prompt.object_id)}"
+        )
     if prompt.mask is not None:
         if prompt.points or prompt.box or prompt.previous is not None:
             raise PromptError(f"{where}: a prompt is a mask, or points and/or a box, not both")
@@ -119,8 +179,8 @@ def _check_prompt(prompt: Prompt) -> None:
     if not prompt.points and prompt.box is None:
         raise PromptError(f"{where}: the prompt is empty; give a point, a box or a mask")
     numbers = [c for point in prompt.points for c in point[:2]] + list(prompt.box or ())
-    if not np.all(np.isfinite(numbers)):
-        raise PromptError(f"{where}: a coordinate is not a finite number")
+    if not all(abs(number) < 1e9 for number in numbers):  # farther out, the network's float32 overflows
+        raise PromptError(f"{where}: a coordinate is not a finite number of pixels")
     if prompt.box and not (prompt.box.left < prompt.box.right and prompt.box.top < prompt.box.bottom):
         raise PromptError(f"{where}: the box {tuple(prompt.box)} has no area; give left, top, right, bottom")
 

@@ -143,6 +143,11 @@ def test_validation_compares_with_copying_the_first_mask():
     assert figures["copy"] > 0.2
 
 
+def test_a_trainer_validates_its_averaged_weights(tmp_path):
+    figures = Trainer(tiny_plan(clip_frames=2), tmp_path).validate(1)
+    assert set(figures) == {"click", "clicks3", "box", "mask", "copy"}
+
+
 def test_the_journal_forgets_what_a_killed_run_wrote_too_much(tmp_path):
     journal = Journal(tmp_path / "log.jsonl")
     for step in (20, 40, 60):

@@ -82,7 +82,7 @@ def _propagation(session: Session, frames: range | None, both: bool) -> tuple[It
     """The passes that the options ask for, and how many frames they have together."""
     count = len(session.video)
     prompted = [prompt.frame_index for prompt in session.prompts]
-    wanted = frames or range(min(prompted), count)
+    wanted = range(min(prompted), count) if frames is None else frames
     wanted = range(wanted.start, min(wanted.stop, count))
     if not len(wanted):
         raise SessionError(f"--frames {frames} holds no frame; the video has frames 0..{count - 1}")

@@ -65,6 +65,7 @@ class SAM2Config:
         decoder_hidden: width of its feed-forward networks.
         pointer_positions: object pointers carry their age (2.1).
         absence_embedding: memories of frames without the object are marked (2.1).
+        multimask_tracking: a tracked mask is the best of three (published models), not the single one.
     """
 
     name: str
@@ -84,6 +85,7 @@ class SAM2Config:
     decoder_hidden: int = 2048
     pointer_positions: bool = True
     absence_embedding: bool = True
+    multimask_tracking: bool = True
 
     def __post_init__(self) -> None:
         """Refuse sizes that no feature grid fits."""
@@ -118,6 +120,7 @@ _NANO = SAM2Config(
     rope_theta=100.0,  # a 16 x 16 grid: lower frequencies would hardly turn
     mask_dims=(4, 16, 64, 128),
     decoder_hidden=512,
+    multimask_tracking=False,  # it is trained so: a tracked object is not ambiguous
 )
 
 

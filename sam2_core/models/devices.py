@@ -22,7 +22,7 @@ def choose(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:  # torch raises either, by device
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them, by device
         raise ModelError(f"the device {device!r} cannot be used here; give auto, cpu, cuda or mps") from error
     return chosen
 
@@ -40,4 +40,4 @@ def check_precision(precision: str) -> str:
 
 def prefers_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is native there, and so "auto" uses it."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -6,7 +6,7 @@ date on it. Nothing is computed before it is asked for, so stopping is to stop i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from sam2_core.hookspecs import Segmentation
@@ -20,6 +20,9 @@ def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack]) -> Iterator[int]:
 
     Yields frame indices; frames before the first prompt of some objects and after that of others come twice.
     """
+    for track in tracks:
+        if track.canonical_pass().forward < len(tracker.video) and not track.canonical_pass().banks:
+            track.restart_canonical_pass()  # it was saved when the video was shorter
     frame_index = min(track.first for track in tracks)
     while frame_index < len(tracker.video):  # a live video grows meanwhile
         _forward(tracker, [track for track in tracks if track.first <= frame_index], frame_index)
@@ -37,22 +40,29 @@ def quick(tracker: Tracker, tracks: Sequence[ObjectTrack], frames: range) -> Ite
     """
     banks: dict[int, MemoryBank] = {}
     for frame_index in frames:
-        reached = [track for track in tracks if _reaches(track, frame_index, frames.step)]
+        reached = [t for t in tracks if _reaches(t, frame_index, frames.step) and not t.is_fresh(frame_index)]
         if frames.step == 1:
             _forward(tracker, reached, frame_index)
         stale = [track for track in reached if not track.is_fresh(frame_index)]
         tracker.condition(stale)
         steps = [
-            Step(t, banks.get(t.object_id) or tracker.bank_before(t, frame_index, frames.step)) for t in stale
+            Step(
+                t,
+                banks[t.object_id].conditioned_on(t.conditioning)
+                if t.object_id in banks
+                else tracker.bank_before(t, frame_index, frames.step),
+            )
+            for t in stale
         ]
-        banks = {}
+        # A prompted frame is passed by; after any other that was up to date, the memories are looked up anew.
+        banks = {t.object_id: banks[t.object_id] for t in tracks if _passes_by(t, frame_index, banks)}
         for step, (segmentation, bank) in zip(
             steps, tracker.track(frame_index, steps, frames.step), strict=True
         ):
             banks[step.track.object_id] = bank
             _keep(step.track, frame_index, segmentation)
             if abs(frames.step) == 1:
-                _add_restart(tracker, step.track, frame_index, bank, frames.step, len(tracks))
+                tracker.add_restart(step.track, frame_index, bank, frames.step)
         yield frame_index
 
 
@@ -61,10 +71,14 @@ def _reaches(track: ObjectTrack, frame_index: int, step: int) -> bool:
     return any((frame_index - prompted) * step >= 0 for prompted in track.prompts)
 
 
+def _passes_by(track: ObjectTrack, frame_index: int, banks: Mapping[int, MemoryBank]) -> bool:
+    return track.object_id in banks and frame_index in track.prompts
+
+
 def _forward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) -> None:
     """The next frame of the canonical forward pass, for the objects whose pass stands there."""
-    standing = [track for track in tracks if track.canonical_pass().forward == frame_index]
-    for track, bank in _advance(tracker, standing, frame_index, 1, len(tracks)):
+    standing = [t for t in tracks if t.canonical_pass().stands_at(frame_index)]
+    for track, bank in _advance(tracker, standing, frame_index, 1):
         state = track.canonical_pass()
         state.forward = track.after(frame_index + 1)
         _plant(state, track, frame_index, bank)
@@ -77,12 +91,12 @@ def _backward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int)
         if frame_index == track.first - 1:
             state = track.canonical_pass()
             state.banks[-1] = MemoryBank(track.spans, recent=MappingProxyType(dict(state.seed)))
-    for track, _ in _advance(tracker, standing, frame_index, -1, len(tracks)):
+    for track, _ in _advance(tracker, standing, frame_index, -1):
         track.canonical_pass().backward = frame_index - 1
 
 
 def _advance(
-    tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int, direction: int, objects: int
+    tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int, direction: int
 ) -> Iterator[tuple[ObjectTrack, MemoryBank]]:
     """Track one frame and keep the results; yields each object with its bank after the frame."""
     tracker.condition(tracks)
@@ -92,7 +106,7 @@ def _advance(
         step.track.canonical_pass().banks[direction] = bank
         if frame_index in (step.track.after(step.track.first), step.track.first - 1):
             step.track.restart[direction].start(frame_index - direction, step.bank)
-        _add_restart(tracker, step.track, frame_index, bank, direction, objects)
+        tracker.add_restart(step.track, frame_index, bank, direction)
         yield step.track, bank
 
 
@@ -103,15 +117,10 @@ def _plant(state: CanonicalPass, track: ObjectTrack, frame_index: int, bank: Mem
         return
     memory = bank.recent[frame_index]
     state.seed[frame_index] = memory if behind <= track.spans.memory else memory.faded()
+    state.backward = track.first - 1  # a live video grew: the backward pass would now read this memory
 
 
 def _keep(track: ObjectTrack, frame_index: int, segmentation: Segmentation) -> None:
     track.known[frame_index] = Known(
         segmentation.encoded, segmentation.score, segmentation.visible, track.revision
     )
-
-
-def _add_restart(
-    tracker: Tracker, track: ObjectTrack, frame_index: int, bank: MemoryBank, step: int, objects: int
-) -> None:
-    track.restart[step].add(frame_index, bank, tracker.restart_limit(track, objects))

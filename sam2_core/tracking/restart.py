@@ -2,7 +2,8 @@
 
 A bank is kept for every frame until there are too many; then every second one is dropped, and so on.
 Memory is therefore bounded whatever the length of the video, and a restart in the middle costs at most
-one interval of frames, which are tracked again to the same memories.
+one interval of frames, which are tracked again to the same memories. The newest banks are always there (they
+share most of their memories), so that a live video can be corrected.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sam2_core.tracking.bank import MemoryBank
+
+NEWEST = 8
+"""How many of the newest banks are kept beside the thinned ones."""
 
 
 class RestartPoint(NamedTuple):
@@ -30,6 +34,7 @@ class RestartPoints:
         self._step = step
         self._interval = 1
         self._banks: dict[int, MemoryBank] = {}
+        self._newest: dict[int, MemoryBank] = {}
         self._start: RestartPoint | None = None
 
     def __len__(self) -> int:
@@ -41,6 +46,10 @@ class RestartPoints:
 
     def add(self, frame_index: int, bank: MemoryBank, limit: int) -> None:
         """Keep the bank after ``frame_index``, and not more than ``limit`` (at least 2) of them."""
+        self._newest.pop(frame_index, None)
+        self._newest[frame_index] = bank
+        if len(self._newest) > NEWEST:
+            del self._newest[next(iter(self._newest))]
         if frame_index % self._interval:
             return
         self._banks[frame_index] = bank
@@ -48,9 +57,14 @@ class RestartPoints:
             self._interval *= 2
             self._banks = {i: b for i, b in self._banks.items() if i % self._interval == 0}
 
+    def drop(self, frame_index: int) -> None:
+        """Forget the bank after a frame whose mask is no longer the tracked one."""
+        self._banks.pop(frame_index, None)
+        self._newest.pop(frame_index, None)
+
     def before(self, frame_index: int) -> RestartPoint | None:
         """The nearest point from which tracking comes to the frame; None if there is none."""
-        points = [RestartPoint(i, bank) for i, bank in self._banks.items()]
+        points = [RestartPoint(i, bank) for i, bank in (self._banks | self._newest).items()]
         points += [self._start] if self._start else []
         behind = [point for point in points if (frame_index - point.frame_index) * self._step > 0]
         return min(behind, key=lambda point: abs(frame_index - point.frame_index), default=None)

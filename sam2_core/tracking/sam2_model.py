@@ -166,7 +166,10 @@ class Sam2Model:
                 tokens = sam2_prompts.to_tokens(
                     self.network, [memories[i] for i in indices], self.pointer_span
                 )
-                prediction = self.network.segment(features.image, None, tokens, None, multimask=True)
+                multimask = self.network.config.multimask_tracking
+                prediction = self.network.segment(
+                    features.image, None, tokens, None, multimask=multimask, stability_fallback=multimask
+                )
             found.update(zip(indices, self._segmentations(prediction, features.size), strict=True))
         return [found[index] for index in range(len(memories))]
 
@@ -213,5 +216,8 @@ class Sam2Model:
 
 def load(path: Path, device: str, precision: str, name: str) -> Sam2Model:
     """A model from a checkpoint file, on a device ("auto": CUDA, MPS or CPU, whichever is there)."""
-    where, how = devices.choose(device), devices.check_precision(precision)  # said before a large file is read
+    where, how = (
+        devices.choose(device),
+        devices.check_precision(precision),
+    )  # said before a large file is read
     return Sam2Model(checkpoints.load(path), name, where, how)

@@ -45,7 +45,8 @@ def to_model_mask(mask: Mask, size: int) -> Tensor:
     """A mask at the network's input size, 0 or 1, ``(1, 1, size, size)``."""
     mask_11hw = torch.from_numpy(mask.astype(np.float32))[None, None]
     resized = F.interpolate(mask_11hw, (size, size), mode="bilinear", align_corners=False, antialias=True)
-    return (resized >= 0.5).float()
+    threshold = resized.max().clamp(max=0.5)  # an object smaller than a pixel of the network does not vanish
+    return (resized >= threshold).float()
 
 
 def to_logits(mask: Mask, size: int) -> Tensor:

@@ -44,6 +44,10 @@ class CanonicalPass:
     banks: dict[int, MemoryBank]
     seed: dict[int, Memory]
 
+    def stands_at(self, frame_index: int) -> bool:
+        """Whether the forward pass goes on with this frame, and has the memories for it."""
+        return self.forward == frame_index and 1 in self.banks
+
 
 class ObjectTrack:
     """The state of one object; bounded but for its prompts and the run lengths of its masks.
@@ -72,7 +76,7 @@ class ObjectTrack:
         """Add or replace the prompt of a frame."""
         self._forget(prompt.frame_index)
         self.prompts[prompt.frame_index] = prompt
-        self.prompted[prompt.frame_index] = segmentation
+        self.prompted[prompt.frame_index] = replace(segmentation, raw=None)
 
     def remove_prompt(self, frame_index: int) -> None:
         """Take the prompt of a frame back; what tracking gave there, if anything, shows again."""
@@ -81,20 +85,26 @@ class ObjectTrack:
 
     def _forget(self, frame_index: int) -> None:
         self.revision += 1
+        for points in self.restart.values():
+            points.drop(frame_index)
         # A new mapping: banks that were kept along the video hold the old one.
         self.conditioning = {i: m for i, m in self.conditioning.items() if i != frame_index}
 
     def set_conditioning(self, frame_index: int, memory: Memory) -> None:
-        """Keep the memory of a prompted frame; the logits behind it are no longer needed."""
+        """Keep the memory of a prompted frame."""
         self.conditioning = self.conditioning | {frame_index: memory}
-        self.prompted[frame_index] = replace(self.prompted[frame_index], raw=None)
 
     def canonical_pass(self) -> CanonicalPass:
         """How far the canonical result of the present prompts has come."""
         if self._pass is None or self._pass[0] != self.revision:
-            fresh = CanonicalPass(self.after(self.first), self.first - 1, {1: MemoryBank(self.spans)}, {})
-            self._pass = (self.revision, fresh)
+            return self.restart_canonical_pass()
         return self._pass[1]
+
+    def restart_canonical_pass(self) -> CanonicalPass:
+        """Begin the canonical result anew."""
+        fresh = CanonicalPass(self.after(self.first), self.first - 1, {1: MemoryBank(self.spans)}, {})
+        self._pass = (self.revision, fresh)
+        return fresh
 
     @property
     def is_complete(self) -> bool:
@@ -105,8 +115,8 @@ class ObjectTrack:
         return self._pass is not None and self._pass[0] == self.revision and self._pass[1].backward < 0
 
     def mark_complete(self, frames: int) -> None:
-        """Take what is known as canonical, on a video of so many frames (a saved session that was)."""
-        self._pass = (self.revision, CanonicalPass(frames, -1, {1: MemoryBank(self.spans)}, {}))
+        """Take what is known as canonical, without memories (it was saved), on a video of so many frames."""
+        self._pass = (self.revision, CanonicalPass(frames, -1, {}, {}))
 
     def after(self, frame_index: int) -> int:
         """The next frame that is not prompted."""
@@ -153,7 +163,3 @@ class ObjectTrack:
         else:
             revision = self.revision - int(frame.stale)
             self.known[frame_index] = Known(frame.encoded, frame.score, frame.visible, revision)
-
-    def restart_bytes(self) -> int:
-        """The bytes of one full bank, the price of a restart point."""
-        return self._pass[1].banks[1].nbytes if self._pass else 0

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from sam2_core.errors import SessionError, VideoError
 from sam2_core.hookspecs import Memory, Segmentation, VideoModel
 from sam2_core.tracking.bank import MemoryBank, Spans
 from sam2_core.tracking.features import FeatureCache
@@ -23,7 +24,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a session may keep in memory besides its results.
+    """What a session may keep in memory besides its results; bytes are at least 0, frames at least 1.
 
     Attributes:
         feature_bytes: for the features of the frames seen last.
@@ -34,6 +35,12 @@ class Limits:
     feature_bytes: int = 256 * 2**20
     restart_bytes: int = 64 * 2**20
     max_conditioning_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be kept to."""
+        most = self.max_conditioning_frames
+        if min(self.feature_bytes, self.restart_bytes) < 0 or (most is not None and most < 1):
+            raise SessionError(f"these limits cannot be kept to: {self}")
 
 
 class Step(NamedTuple):
@@ -46,6 +53,9 @@ class Step(NamedTuple):
 class Tracker:
     """Runs the model; owns the feature cache and the cached clicks, not the objects.
 
+    Attributes:
+        objects: how many objects share the budget for restart points.
+
     Args:
         model: what segments and tracks.
         video: where the frames come from.
@@ -56,6 +66,7 @@ class Tracker:
         self.model, self.video, self.limits = model, video, limits
         self.spans = Spans.of(model)
         self.features = FeatureCache(model, video, limits.feature_bytes)
+        self.objects = 1
         self._clicks: OrderedDict[tuple[int, int], tuple[Prompt, list[Segmentation]]] = OrderedDict()
 
     def segment(self, prompt: Prompt) -> Segmentation:
@@ -79,7 +90,9 @@ class Tracker:
         return done[-1]
 
     def candidates(self, prompt: Prompt) -> Sequence[Segmentation]:
-        """The readings of a prompt, best predicted IoU first."""
+        """The readings of a prompt, best predicted IoU first; a refined prompt has one, its mask."""
+        if len(clicks(prompt)) > 1:
+            return [self.segment(prompt)]
         return self.model.candidates(self.features[prompt.frame_index], prompt)
 
     def condition(self, tracks: Iterable[ObjectTrack]) -> None:
@@ -90,7 +103,7 @@ class Tracker:
                 todo.setdefault(frame_index, []).append(track)
         for frame_index in sorted(todo):
             for group in _batches(todo[frame_index], self.model.batch):
-                prompted = [self._with_logits(track, frame_index) for track in group]
+                prompted = [self.segment(track.prompts[frame_index]) for track in group]
                 memories = self._memories(frame_index, prompted, prompted=True)
                 for track, memory in zip(group, memories, strict=True):
                     track.set_conditioning(frame_index, memory)
@@ -121,24 +134,23 @@ class Tracker:
         if point is None:
             return MemoryBank(track.spans, track.conditioning)
         bank = point.bank
-        for between in range(point.frame_index + direction, frame_index, direction):
-            if between not in bank.conditioning:
-                _, bank = self.track(between, [Step(track, bank)], direction)[0]
+        try:
+            for between in range(point.frame_index + direction, frame_index, direction):
+                if between not in bank.conditioning:
+                    _, bank = self.track(between, [Step(track, bank)], direction)[0]
+        except VideoError:  # a live video no longer has these frames
+            return MemoryBank(track.spans, track.conditioning)
         return bank.conditioned_on(track.conditioning)
 
-    def restart_limit(self, track: ObjectTrack, objects: int) -> int:
-        """How many restart points an object may keep."""
-        return self.limits.restart_bytes // max(1, 2 * objects * track.restart_bytes())
+    def add_restart(self, track: ObjectTrack, frame_index: int, bank: MemoryBank, direction: int) -> None:
+        """Keep the bank after a frame, within the object's share of the budget."""
+        limit = self.limits.restart_bytes // max(1, 2 * self.objects * bank.nbytes)
+        track.restart[direction].add(frame_index, bank, limit)
 
     def close(self) -> None:
         """Drop features and cached clicks."""
         self.features.clear()
         self._clicks.clear()
-
-    def _with_logits(self, track: ObjectTrack, frame_index: int) -> Segmentation:
-        """The result of a prompt; run again if its logits were not kept (in a saved session)."""
-        segmentation = track.prompted[frame_index]
-        return segmentation if segmentation.raw is not None else self.segment(track.prompts[frame_index])
 
     def _memories(
         self, frame_index: int, segmentations: Sequence[Segmentation], *, prompted: bool

@@ -44,8 +44,8 @@ class MaskMemory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the mask; the frame is shared by all objects."""
-        return self.soft.nbytes
+        """Bytes of the mask and of the frame, which objects share but nobody else may keep."""
+        return self.soft.nbytes + self.frame.nbytes
 
     def faded(self) -> MaskMemory:
         """Itself: there is nothing smaller to keep."""

@@ -64,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
         "--minutes", type=float, default=float("inf"), help="stop (resumable) after this time"
     )
     result.add_argument("--seed", type=int, default=1)
+    result.add_argument("--validate-every", type=int, default=500, help="steps between validations")
+    result.add_argument("--validation-clips", type=int, default=16, help="held-out clips")
     defaults = {"draw": 250, "tell": 300, "early": 120, "images": 160, "pairs": 340, "clips": 1200}
     for name, steps in (defaults | {"long-clips": 300}).items():
         result.add_argument(f"--{name}", type=int, default=steps, help="steps of this stage")
@@ -82,12 +84,12 @@ def main(argv: list[str] | None = None) -> int:
     for progress in trainer.run(arguments.minutes * 60, stopping.is_set):
         _add(sums, progress)
         if progress.step % 20 == 0 and lanes.lane == 0:
-            entry = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}
-            seconds = round(time.monotonic() - begun, 1)
-            trainer.journal.write(
-                {"step": progress.step, "stage": progress.stage, "seconds": seconds} | entry
-            )
+            trainer.journal.write(_entry(progress, time.monotonic() - begun, sums))
             sums.clear()
+        if progress.step % arguments.validate_every == 0:
+            figures = trainer.validate(arguments.validation_clips)
+            if lanes.lane == 0:
+                trainer.journal.write({"step": progress.step, "validation": figures})
     lanes.leave()
     return 0
 
@@ -95,6 +97,12 @@ def main(argv: list[str] | None = None) -> int:
 def _add(sums: dict[str, list[float]], progress: Progress) -> None:
     for name, value in ({"loss": progress.loss, "rate": progress.rate * 1e4} | progress.figures).items():
         sums.setdefault(name, []).append(value)
+
+
+def _entry(progress: Progress, seconds: float, sums: dict[str, list[float]]) -> dict[str, object]:
+    """A line of the log: means since the last one; the rate in units of 1e-4."""
+    means = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}
+    return {"step": progress.step, "stage": progress.stage, "seconds": round(seconds, 1)} | means
 
 
 if __name__ == "__main__":

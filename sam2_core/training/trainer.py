@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sam2_core.models.checkpoints import build
 from sam2_core.models.config import SAM2Config, config
+from sam2_core.models.sam2 import SAM2
 from sam2_core.training.bank import ClipBank, draw_batch
 from sam2_core.training.checkpoint import Journal, export, save_atomically
 from sam2_core.training.initialise import initialise, rescale_neck
@@ -21,6 +22,7 @@ from sam2_core.training.parallel import Lanes
 from sam2_core.training.random import Dice
 from sam2_core.training.speed import quicken
 from sam2_core.training.stages import Stage
+from sam2_core.training.validation import held_out, validate
 from sam2_core.training.warmups import TellApart
 
 
@@ -177,10 +179,10 @@ class Trainer:
         """Before and after the encoder's warm-up its outputs get the size that the decoder wants."""
         previous = self.plan.stage_at(self.step - 1) if self.step else None
         if previous is None or isinstance(previous[0], TellApart):
-            batch = draw_batch(
-                Dice(self.plan.seed, self.lanes.device), ClipBank(frames=1, start=16), 0, 16, 1, 1
-            )
-            rescale_neck(self.network.image_encoder, batch.images.to(self.lanes.device))
+            device, size = self.lanes.device, self.plan.network.image_size
+            bank = ClipBank(frames=1, size=size, start=16, device=device)
+            batch = draw_batch(Dice(self.plan.seed, device), bank, 0, 16, 1, 1)
+            rescale_neck(self.network.image_encoder, batch.images)
             self.averaged = {
                 name: value.detach().clone() for name, value in self.network.state_dict().items()
             }
@@ -192,11 +194,21 @@ class Trainer:
         names = list(state)
         torch._foreach_lerp_([self.averaged[n] for n in names], [state[n] for n in names], 1 - keep)
 
-    def averaged_network(self) -> nn.Module:
+    def averaged_network(self) -> SAM2:
         """A network with the averaged weights."""
         network = build(self.plan.network).to(self.lanes.device).eval()
         network.load_state_dict(self.averaged)
         return network
+
+    def validate(self, clips: int) -> dict[str, float]:
+        """What the averaged weights score on held-out clips, shared out among the processes."""
+        numbers = range(self.lanes.lane, max(clips, self.lanes.lanes), self.lanes.lanes)
+        size, frames = self.plan.network.image_size, self.plan.clip_frames
+        batches = (held_out(number, frames, size, device=self.lanes.device) for number in numbers)
+        figures = validate(self.averaged_network(), batches)
+        means = torch.tensor(list(figures.values()), device=self.lanes.device)
+        self.lanes.average([means])
+        return dict(zip(figures, (round(value, 4) for value in means.tolist()), strict=True))
 
     def save(self) -> None:
         """Write the checkpoint and the averaged weights."""

@@ -17,10 +17,16 @@ from sam2_core.training.rollout import Decoding, Script, answer, enlarged, roll_
 _EXACT = PromptMix(truth=0.0, central=1.0, box_noise=0.0)
 
 
-def held_out(number: int, frames: int, size: int = 256, objects: int = 3) -> Batch:
-    """One held-out clip with some of its objects; even numbers are layered scenes, odd ones microscopy."""
-    clip = make_clip(HELD_OUT + number, frames, size)
-    return collect(Dice(number), [clip], objects)
+def held_out(
+    number: int, frames: int, size: int = 256, objects: int = 3, device: torch.device | str = "cpu"
+) -> Batch:
+    """One held-out clip with some of its objects; pairs of layered scenes and microscopy take turns.
+
+    With two processes that take every other clip, each gets both families.
+    """
+    family = number // 2 % 2
+    clip = make_clip(HELD_OUT + 2 * number + family, frames, size, device)
+    return collect(Dice(number, device), [clip], objects)
 
 
 @torch.no_grad()
