@@ -75,7 +75,7 @@ class VideoModel(Protocol):
     Features, memories and ``Segmentation.raw`` are its own business; it is handed only what it made itself.
 
     Attributes:
-        name: the name under which it was loaded.
+        name: the name under which it was loaded, or the path of its checkpoint.
         memory_span: how many steps back spatial memories are read (SAM 2: 6).
         pointer_span: how many steps back faded memories are read (SAM 2: 15).
         batch: how many objects are tracked in one call; 1 where results must not depend on neighbours.
@@ -85,6 +85,10 @@ class VideoModel(Protocol):
     memory_span: int
     pointer_span: int
     batch: int
+
+    @property
+    def identity(self) -> str:
+        """Which weights and which arithmetic: equal identities give equal masks."""
 
     def encode_image(self, image: Image) -> Features:
         """The features of one frame, ``(height, width, 3)`` RGB."""

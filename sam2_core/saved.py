@@ -7,28 +7,42 @@ and the prompts; the other arrays hold one row per known mask, their run lengths
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam2_core import masks
-from sam2_core.errors import PromptError, SessionError
-from sam2_core.types import Box, MaskletFrame, Point, Prompt, RunLengths, Source
+from sam2_core.errors import ExportError, SAM2Error, SessionError
+from sam2_core.exporters.files import new_file
+from sam2_core.hookspecs import VideoModel
+from sam2_core.types import Box, Mask, MaskletFrame, Point, Prompt, RunLengths, Source, Video
 
 if TYPE_CHECKING:
-    from sam2_core.session import Session
     from sam2_core.tracking.bank import Spans
     from sam2_core.tracking.track import ObjectTrack
 
 FORMAT, VERSION = "sam2-core session", 1
+FIRST = b"document.npy"
+"""The name of the first array in the file, by which a session is recognised."""
+
 COLUMNS = ("frame", "object", "score", "visible", "prompted", "stale", "place", "runs", "counts")
+FIRST = b"document.npy"
+"""The first entry of the zip, by which a file is known even if its end is missing."""
+
+DENSEST, LARGEST = 200, 2**30
+"""Results are packed less than 200 times, frames have fewer pixels; what claims more would fill the memory."""
+
+
+class Row(NamedTuple):
+    """One known mask."""
+
+    frame_index: int
+    object_id: int
+    frame: MaskletFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +52,18 @@ class SavedSession:
     Attributes:
         path: the file.
         document: the JSON part.
-        arrays: the results.
         prompts: the prompts, in the order of the document.
+        rows: the results.
     """
 
     path: Path
     document: Mapping[str, Any]
-    arrays: Mapping[str, NDArray[Any]]
     prompts: tuple[Prompt, ...]
+    rows: tuple[Row, ...]
 
     @property
     def model(self) -> str:
-        """The name of the model."""
+        """The name of the model, or the path of its checkpoint."""
         return str(self.document["model"])
 
     def source(self, video: Any = None) -> Any:
@@ -64,15 +78,15 @@ class SavedSession:
         beside = self.path.parent / Path(source).name
         return beside if beside.exists() and not Path(source).exists() else source
 
-    def fits(self, session: Session) -> bool:
-        """Whether the saved results are of this session's model; SessionError if the video is another one."""
-        saved, video = self.document["video"], session.video
+    def fits(self, video: Video, model: VideoModel) -> bool:
+        """Whether the results are what this model gives; SessionError if the video is another one."""
+        saved = self.document["video"]
         if (tuple(saved["size"]), saved["frames"]) != (tuple(video.size), len(video)):
             raise SessionError(
                 f"{self.path} was made on {saved['frames']} frames of height and width {saved['size']}; "
                 f"this video has {len(video)} of {list(video.size)}"
             )
-        return session.model.name == self.model
+        return bool(self.document["identity"] == model.identity)
 
     def tracks(self, spans: Spans) -> Iterator[ObjectTrack]:
         """The objects with all that was known of them."""
@@ -80,89 +94,71 @@ class SavedSession:
 
         tracks = {i: ObjectTrack(i, spans) for i in self.document["objects"]}
         prompts = {(p.frame_index, p.object_id): p for p in self.prompts}
-        for frame_index, object_id, row in self._rows():
-            tracks[object_id].restore(frame_index, row, prompts.get((frame_index, object_id)))
+        for row in self.rows:
+            tracks[row.object_id].restore(row.frame_index, row.frame, prompts.get(row[:2]))
         for object_id in self.document["complete"]:
             tracks[object_id].mark_complete(self.document["video"]["frames"])
         yield from tracks.values()
 
-    def _rows(self) -> Iterator[tuple[int, int, MaskletFrame]]:
-        a, size = self.arrays, tuple(self.document["video"]["size"])
-        ends = np.cumsum(a["runs"])
-        for i in range(len(a["frame"])):
-            top, left, height, width = (int(n) for n in a["place"][i])
-            counts = a["counts"][int(ends[i] - a["runs"][i]) : int(ends[i])]
-            encoded = RunLengths((size[0], size[1]), top, left, (height, width), counts)
-            source: Source = "prompted" if a["prompted"][i] else "propagated"
-            frame = MaskletFrame(
-                encoded,
-                float(a["score"][i]),
-                bool(a["visible"][i]),
-                source,
-                bool(a["stale"][i]),
-            )
-            yield int(a["frame"][i]), int(a["object"][i]), frame
-
 
 def is_session(source: object) -> bool:
-    """Whether this is the path of a saved session."""
+    """Whether this is the path of a saved session, be it whole or cut off."""
     if not isinstance(source, (str, Path)) or not Path(source).is_file():
         return False
     try:
-        with zipfile.ZipFile(source) as file:
-            return "document.npy" in file.namelist()
-    except (zipfile.BadZipFile, OSError):
+        with Path(source).open("rb") as file:
+            header = file.read(30 + len(FIRST))  # of a zip's first entry; its name starts at byte 30
+    except OSError:
         return False
+    return header.startswith(b"PK") and header.endswith(FIRST)
 
 
-def write(path: Path, session: Session, tracks: Iterable[ObjectTrack]) -> None:
-    """Write a session; the file appears when it is complete."""
-    tracks = list(tracks)
+def write(
+    path: Path, video: Video, model: VideoModel, source: str | None, tracks: Sequence[ObjectTrack]
+) -> None:
+    """Write a session; the file appears when it is complete.
+
+    Raises:
+        SessionError: if it cannot be written; what was there before is kept.
+    """
     document = {
         "format": FORMAT,
         "version": VERSION,
-        "model": session.model.name,
+        "model": model.name,
+        "identity": model.identity,
         "video": {
-            "source": session.source and str(Path(session.source).resolve()),
-            "size": list(session.video.size),
-            "frames": len(session.video),
+            "source": source and str(Path(source).resolve()),
+            "size": list(video.size),
+            "frames": len(video),
         },
         "objects": [track.object_id for track in tracks],
-        "complete": [t.object_id for t in tracks if t.is_complete and len(t.masklet()) == len(session.video)],
+        "complete": [t.object_id for t in tracks if t.is_complete and len(t.masklet()) == len(video)],
         "prompts": [_to_json(t.prompts[i]) for t in tracks for i in sorted(t.prompts)],
     }
-    rows = [(t.object_id, i, t[i]) for t in tracks for i in t]
-    rows += [(t.object_id, i, frame) for t in tracks for i, frame in t.covered()]
-    encoded = [frame.encoded for _, _, frame in rows]
-    arrays: dict[str, NDArray[Any]] = {
-        "document": np.frombuffer(json.dumps(document).encode(), np.uint8),
-        "frame": np.array([i for _, i, _ in rows], np.int64),
-        "object": np.array([o for o, _, _ in rows], np.int64),
-        "score": np.array([f.score for _, _, f in rows], np.float32),
-        "visible": np.array([f.visible for _, _, f in rows], np.bool_),
-        "prompted": np.array([f.source == "prompted" for _, _, f in rows], np.bool_),
-        "stale": np.array([f.stale for _, _, f in rows], np.bool_),
+    rows = [Row(i, t.object_id, t[i]) for t in tracks for i in t]
+    rows += [Row(i, t.object_id, frame) for t in tracks for i, frame in t.covered()]
+    arrays: Any = {"document": np.frombuffer(json.dumps(document).encode(), np.uint8), **_columns(rows)}
+    try:
+        with new_file(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+    except ExportError as error:
+        raise SessionError(str(error)) from error
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+    frames = [row.frame for row in rows]
+    encoded = [frame.encoded for frame in frames]
+    return {
+        "frame": np.array([row.frame_index for row in rows], np.int64),
+        "object": np.array([row.object_id for row in rows], np.int64),
+        "score": np.array([f.score for f in frames], np.float32),
+        "visible": np.array([f.visible for f in frames], np.bool_),
+        "prompted": np.array([f.source == "prompted" for f in frames], np.bool_),
+        "stale": np.array([f.stale for f in frames], np.bool_),
         "place": np.array([(m.top, m.left, *m.shape) for m in encoded], np.int32).reshape(-1, 4),
         "runs": np.array([len(m.counts) for m in encoded], np.int64),
         "counts": np.concatenate([m.counts for m in encoded] or [np.zeros(0, np.uint32)]),
     }
-    try:
-        _write_atomically(path, arrays)
-    except OSError as error:
-        raise SessionError(f"cannot write the session to {path}: {error.strerror or error}") from error
-
-
-def _write_atomically(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take no mapping
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read(path: Path) -> SavedSession:
@@ -173,17 +169,61 @@ def read(path: Path) -> SavedSession:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
+            claimed = sum(entry.file_size for entry in file.zip.infolist())
+            if claimed > max(2**26, DENSEST * path.stat().st_size):
+                raise SessionError(f"it claims to hold {claimed} bytes")
             document = json.loads(file["document"].tobytes())
-            arrays = {name: file[name] for name in COLUMNS}
-        if document["format"] != FORMAT or document["version"] > VERSION:
-            raise SessionError(
-                f"{path} was written by a newer version of sam2-core; update it to open this file"
-            )
-        return SavedSession(path, document, arrays, tuple(map(_from_json, document["prompts"])))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, PromptError):
-            raise
-        raise SessionError(f"{path} is not a saved session, or it is broken: {error}") from error
+            if document["format"] != FORMAT or document["version"] > VERSION:
+                raise SessionError("a newer version of sam2-core wrote it; update")
+            size = _size(document)
+            prompts = tuple(_from_json(prompt, size) for prompt in document["prompts"])
+            rows = tuple(_rows({name: file[name] for name in COLUMNS}, size))
+        _check(document, prompts, rows)
+    except Exception as error:  # a broken file makes zipfile, NumPy and json raise what they like
+        text = str(error) if isinstance(error, SAM2Error) else repr(error)
+        raise SessionError(f"{path} cannot be read as a saved session: {' '.join(text.split())}") from error
+    return SavedSession(path, document, prompts, rows)
+
+
+def _size(document: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of the frames, after a look at what else the document says of the video."""
+    video = document["video"]
+    (height, width), texts = video["size"], [document["model"], document["identity"], video["source"] or ""]
+    numbers = [height, width, video["frames"], *document["objects"], *document["complete"]]
+    if {*map(type, numbers)} != {int} or {*map(type, texts)} != {str} or not 0 < height * width < LARGEST:
+        raise SessionError("its document lacks numbers or names")
+    return height, width
+
+
+def _rows(columns: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Iterator[Row]:
+    height, width = size
+    counts = columns["counts"]
+    if counts.dtype != np.uint32 or counts.ndim != 1 or len({len(columns[name]) for name in COLUMNS[:-1]}) > 1:
+        raise SessionError("its columns do not belong together")
+    ends = np.cumsum(columns["runs"])
+    for i in range(len(columns["frame"])):
+        value = {name: column[i] for name, column in columns.items() if name != "counts"}
+        top, left, *shape = (int(n) for n in value["place"])
+        own = counts[int(ends[i] - value["runs"]) : int(ends[i])]
+        inside = 0 <= top <= height - shape[0] and 0 <= left <= width - shape[1]
+        if not inside or own.sum() != shape[0] * shape[1]:
+            raise SessionError("a mask does not fit its frame")
+        encoded = RunLengths((height, width), top, left, (shape[0], shape[1]), own)
+        source: Source = "prompted" if value["prompted"] else "propagated"
+        frame = MaskletFrame(
+            encoded, float(value["score"]), bool(value["visible"]), source, bool(value["stale"])
+        )
+        yield Row(int(value["frame"]), int(value["object"]), frame)
+
+
+def _check(document: Mapping[str, Any], prompts: Sequence[Prompt], rows: Sequence[Row]) -> None:
+    """Whether the parts say the same: each prompt has its mask, each mask its object."""
+    objects, frames = set(document["objects"]), range(document["video"]["frames"])
+    prompted = {row[:2] for row in rows if row.frame.source == "prompted"}
+    complete = objects == {p.object_id for p in prompts} and objects.issuperset(document["complete"])
+    fitting = all(row.object_id in objects and row.frame_index in frames for row in rows)
+    if not (complete and fitting and prompted == {(p.frame_index, p.object_id) for p in prompts}):
+        raise SessionError("its prompts and masks do not belong together")
 
 
 def _to_json(prompt: Prompt) -> dict[str, Any]:
@@ -197,8 +237,8 @@ def _to_json(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _from_json(prompt: Mapping[str, Any]) -> Prompt:
-    masklike = {k: masks.from_coco(prompt[k]).decode() if prompt[k] else None for k in ("mask", "previous")}
+def _from_json(prompt: Mapping[str, Any], size: tuple[int, ...]) -> Prompt:
+    masklike = {name: _mask(prompt[name], size) for name in ("mask", "previous")}
     return Prompt(
         prompt["frame"],
         prompt["object_id"],
@@ -206,3 +246,11 @@ def _from_json(prompt: Mapping[str, Any]) -> Prompt:
         Box(*prompt["box"]) if prompt["box"] else None,
         **masklike,
     )
+
+
+def _mask(rle: Mapping[str, Any] | None, size: tuple[int, ...]) -> Mask | None:
+    if not rle:
+        return None
+    if tuple(rle["size"]) != size:
+        raise SessionError(f"a prompt's mask has the size {rle['size']}")
+    return masks.from_coco(rle).decode()

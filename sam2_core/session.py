@@ -160,24 +160,29 @@ class Session:
 
         Raises:
             SessionError: if there is nothing to propagate, or the range leaves the video.
+            PromptError: if there is no such object.
             SupersededError: at the next step after a prompt was added or removed; start again.
         """
         self._check_open()
         chosen = self._check_objects(self._tracks if object_ids is None else object_ids)
-        if not chosen:
+        if not self._tracks:
             raise SessionError("there is nothing to propagate; add a prompt first")
+        if not chosen:
+            raise SessionError(
+                "there is nothing to propagate; object_ids is empty, leave it out for all objects"
+            )
         if frames is not None and not isinstance(frames, range):
             raise SessionError(f"frames are a range, such as range(5, 10); got {frames!r}")
         if frames is not None and len(frames) and not 0 <= min(frames) <= max(frames) < len(self.video):
             raise SessionError(f"{frames} leaves the video, which has frames 0..{len(self.video) - 1}")
-        return self._run(frames, chosen)
+        return self._run(frames, chosen, self._revision)
 
-    def _run(self, frames: range | None, object_ids: tuple[int, ...]) -> Iterator[FrameResult]:
+    def _run(self, frames: range | None, object_ids: tuple[int, ...], revision: int) -> Iterator[FrameResult]:
         from sam2_core.tracking import passes
 
-        revision = self._revision
-        tracks = [self._tracks[i] for i in object_ids if i in self._tracks]
-        self._check_current(revision, len(tracks) == len(object_ids))
+        self._check_current(revision)
+        tracks = [self._tracks[i] for i in object_ids]
+        self._tracker.objects = len(self._tracks)
         steps = (
             passes.canonical(self._tracker, tracks)
             if frames is None
@@ -200,7 +205,9 @@ class Session:
         """
         self._check_open()
         if frame_index not in range(len(self.video)):
-            raise SessionError(f"there is no frame {frame_index}; the video has frames 0..{len(self.video) - 1}")
+            raise SessionError(
+                f"there is no frame {frame_index}; the video has frames 0..{len(self.video) - 1}"
+            )
         wanted = self._check_objects(self._tracks if object_ids is None else object_ids)
         known = {i: self._tracks[i][frame_index] for i in wanted if frame_index in self._tracks[i]}
         return FrameResult(
@@ -229,10 +236,10 @@ class Session:
             SessionError: if the file cannot be written.
         """
         self._check_open()
-        saved.write(Path(path), self, self._tracks.values())
+        saved.write(Path(path), self.video, self.model, self.source, list(self._tracks.values()))
 
     def _restore(self, document: saved.SavedSession) -> None:
-        same_model = document.fits(self)
+        same_model = document.fits(self.video, self.model)
         for prompt in document.prompts:
             self._check_prompt(prompt)
         if same_model:
@@ -242,10 +249,12 @@ class Session:
                 self.add_prompt(prompt)
 
     def close(self) -> None:
-        """Free what the session holds; its model lives on. Closing twice is allowed."""
+        """Free what the session holds, and the file if it opened one; its model lives on. Idempotent."""
         self._closed = True
         self._tracker.close()
         self._tracks.clear()
+        if self.source is not None and hasattr(self.video, "close"):
+            self.video.close()
 
     def __enter__(self) -> Session:
         return self
@@ -261,9 +270,9 @@ class Session:
         if self._closed:
             raise SessionClosedError("this session is closed; open it again with open_session")
 
-    def _check_current(self, revision: int, complete: bool = True) -> None:
+    def _check_current(self, revision: int) -> None:
         self._check_open()
-        if revision != self._revision or not complete:
+        if revision != self._revision:
             raise SupersededError("a prompt changed while this propagation was running; start it again")
 
     def _check_objects(self, object_ids: Sequence[int] | dict[int, ObjectTrack]) -> tuple[int, ...]:

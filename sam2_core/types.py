@@ -75,8 +75,8 @@ class Prompt:
             ``Session.correction`` fills it with the mask that tracking gave.
 
     Raises:
-        PromptError: for anything else (nothing given, an empty mask, a mask of scores or logits, a mask beside
-            points or a box, a box without area, a coordinate that is not a number, half a frame).
+        PromptError: for anything else (nothing given, an empty mask, a mask of scores or logits, a mask
+            beside points or a box, a box without area, a coordinate that is not a number, half a frame).
     """
 
     frame_index: int
@@ -87,7 +87,7 @@ class Prompt:
     previous: Mask | None = None
 
     def __post_init__(self) -> None:
-        """Normalise what hosts pass (lists, arrays, NumPy's numbers, 0/1 masks); refuse what cannot be used."""
+        """Normalise what hosts pass (lists, arrays, NumPy's numbers, 0/1 masks), refuse the rest."""
         for name in ("frame_index", "object_id"):
             object.__setattr__(self, name, _as_whole(getattr(self, name), name))
         object.__setattr__(self, "points", tuple(map(_as_point, _iterable(self.points, "points"))))

@@ -1,4 +1,4 @@
-"""Whatever is done to a session, and in which order: its canonical result is that of a fresh one, bit for bit."""
+"""Whatever is done to a session: its canonical result is that of a fresh one, bit for bit."""
 
 from __future__ import annotations
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -97,6 +99,15 @@ class Sam2Model:
         self.batch = 1 if precision == "exact" else BATCH
         self._device = device
         self._bfloat16 = precision != "exact" and devices.prefers_bfloat16(device)
+
+    @cached_property
+    def identity(self) -> str:
+        """The arithmetic, the sizes, and a checksum of the weights."""
+        checksum = 0
+        for tensor in self.network.state_dict().values():
+            checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
+        arithmetic = "float32" if self.batch == 1 else f"batched, bfloat16 {self._bfloat16}"
+        return f"{self.network.config}, {arithmetic}, {self._device.type}, {checksum:08x}"
 
     @contextmanager
     def _running(self) -> Iterator[None]:

@@ -55,7 +55,7 @@ class MaskMemory:
 class CopyModel:
     """Repeats the nearest known mask of an object."""
 
-    name = "copy"
+    name = identity = "copy"
     memory_span = pointer_span = 1
     batch = 1
 
@@ -99,7 +99,7 @@ class CopyModel:
 class FlowModel(CopyModel):
     """Warps the nearest known mask by dense optical flow."""
 
-    name = "flow"
+    name = identity = "flow"
 
     def __init__(self) -> None:
         try:
