@@ -119,26 +119,10 @@ def bounding_box(mask: RunLengths) -> Box | None:
     return Box(left, top, left + width - 1, top + height - 1) if height else None
 
 
-def centroid(mask: RunLengths) -> tuple[float, float] | None:
-    """The mean x and y of the object's pixels; None for an empty mask."""
-    if not mask.area:
-        return None
-    rows, columns = np.nonzero(mask.crop())
-    return float(columns.mean() + mask.left), float(rows.mean() + mask.top)
-
-
 def iou(first: Mask, second: Mask) -> float:
     """Intersection over union of two masks of one size; 1 if both are empty (as DAVIS defines J)."""
     union = int(np.logical_or(first, second).sum())
     return int(np.logical_and(first, second).sum()) / union if union else 1.0
-
-
-def resize_nearest(mask: Mask, size: tuple[int, int]) -> Mask:
-    """A mask at another size, each pixel taken from the nearest one."""
-    rows = ((np.arange(size[0]) + 0.5) * mask.shape[0] / size[0]).astype(np.int64)
-    columns = ((np.arange(size[1]) + 0.5) * mask.shape[1] / size[1]).astype(np.int64)
-    resized: Mask = mask[rows[:, None], columns]
-    return resized
 
 
 def encode_labels(labels: NDArray[Any]) -> dict[int, RunLengths]:
@@ -160,17 +144,11 @@ def encode_labels(labels: NDArray[Any]) -> dict[int, RunLengths]:
     return found
 
 
-def objects_of_label_image(labels: NDArray[Any]) -> dict[int, Mask]:
-    """The masks of all objects of a label image at full size, by id; 0 is the background."""
-    return {object_id: encoded.decode() for object_id, encoded in encode_labels(labels).items()}
-
-
 def label_image(masks: Mapping[int, RunLengths], size: tuple[int, int]) -> NDArray[np.int32]:
     """Object ids as pixel values; where masks overlap, the later one of the mapping wins."""
     labels = np.zeros(size, np.int32)
     for object_id, mask in masks.items():
-        (height, width), top, left = mask.shape, mask.top, mask.left
-        labels[top : top + height, left : left + width][mask.crop()] = object_id
+        mask.paint(labels, object_id)
     return labels
 
 

@@ -106,9 +106,9 @@ def open_video(source: Any) -> Video:
     Raises:
         VideoError: if nobody can open it.
     """
-    if isinstance(source, (str, Path)) and not Path(source).exists():
-        raise VideoError(f"there is no file or folder called {str(source)!r}")
     video: Video | None = default_manager().hook.sam2_open_video(source=source)
+    if video is None and isinstance(source, (str, Path)) and not Path(source).exists():
+        raise VideoError(f"there is no file or folder called {str(source)!r}")
     if video is None:
         raise VideoError(
             f"cannot open {describe(source)} as a video; give a video file, a folder of frames, "

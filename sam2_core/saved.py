@@ -34,7 +34,7 @@ FIRST = b"document.npy"
 """The first entry of the zip, by which a file is known even if its end is missing."""
 
 DENSEST, LARGEST = 200, 2**30
-"""Results are packed less than 200 times, frames have fewer pixels; what claims more would fill the memory."""
+"""Results are packed less than 200 times, frames have fewer pixels; what claims more would fill memory."""
 
 
 class Row(NamedTuple):
@@ -198,7 +198,11 @@ def _size(document: Mapping[str, Any]) -> tuple[int, int]:
 def _rows(columns: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Iterator[Row]:
     height, width = size
     counts = columns["counts"]
-    if counts.dtype != np.uint32 or counts.ndim != 1 or len({len(columns[name]) for name in COLUMNS[:-1]}) > 1:
+    if (
+        counts.dtype != np.uint32
+        or counts.ndim != 1
+        or len({len(columns[name]) for name in COLUMNS[:-1]}) > 1
+    ):
         raise SessionError("its columns do not belong together")
     ends = np.cumsum(columns["runs"])
     for i in range(len(columns["frame"])):

@@ -6,7 +6,7 @@ Coordinates are pixels of the video: x to the right, y down, and ``(0, 0)`` is t
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -233,9 +233,13 @@ class RunLengths:
     def decode(self) -> Mask:
         """The full mask, ``(height, width)``."""
         mask = np.zeros(self.size, np.bool_)
-        (height, width), top, left = self.shape, self.top, self.left
-        mask[top : top + height, left : left + width] = self.crop()
+        self.paint(mask, True)
         return mask
+
+    def paint(self, onto: NDArray[Any], value: int) -> None:
+        """Write a value where the object is, into an array of ``size``."""
+        (height, width), top, left = self.shape, self.top, self.left
+        onto[top : top + height, left : left + width][self.crop()] = value
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,9 +281,7 @@ class FrameResult:
         """Object ids as pixel values, 0 for the background; where masks overlap, the higher score wins."""
         labels = np.zeros(self.size, np.int32)
         for index in np.argsort(self.scores, kind="stable"):
-            encoded = self.encoded[index]
-            (height, width), top, left = encoded.shape, encoded.top, encoded.left
-            labels[top : top + height, left : left + width][encoded.crop()] = self.object_ids[index]
+            self.encoded[index].paint(labels, self.object_ids[index])
         return labels
 
 
@@ -342,10 +344,3 @@ class Candidate:
     def mask(self) -> Mask:
         """The mask at full size, ``(height, width)``."""
         return self.encoded.decode()
-
-
-Masklets = Mapping[int, Masklet]
-"""Object id -> masklet."""
-
-Prompts = Sequence[Prompt]
-"""The document of a session: every prompt, one per frame and object."""

@@ -124,9 +124,11 @@ def test_frames_of_an_earlier_longer_export_go_and_other_files_stay(tmp_path, mo
     folder = module.export(masklets(5), Grey(SIZE, 5), tmp_path)
     (folder / "notes.txt").write_text("mine")
     (folder / "my.tif").write_text("mine")
+    (folder / "00077.tif").write_text("not written by us")
     module.export(masklets(2), Grey(SIZE, 2), tmp_path)
-    numbered = [p for p in folder.iterdir() if any(c.isdigit() for c in p.name)]
-    assert len(numbered) == 2
+    numbered = [p.name for p in folder.iterdir() if any(c.isdigit() for c in p.name)]
+    assert len(numbered) == 3
+    assert "00077.tif" in numbered
     assert (folder / "notes.txt").exists()
     assert (folder / "my.tif").exists()
 

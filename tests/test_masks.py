@@ -127,8 +127,6 @@ def test_objects_of_a_label_image_are_found(labels, factor):
     assert sorted(found) == [i for i in np.unique(labels) if i]
     for object_id, encoded in found.items():
         assert encoded == masks.encode(labels == object_id)
-    for object_id, mask in masks.objects_of_label_image(labels).items():
-        assert np.array_equal(mask, labels == object_id)
     assert np.array_equal(masks.label_image(found, labels.shape), labels)
 
 
@@ -138,13 +136,11 @@ def test_the_later_object_wins_in_a_label_image():
     assert masks.label_image(encoded, (2, 3)).tolist() == [[7, 3, 3], [7, 7, 7]]
 
 
-def test_boxes_and_centroids():
+def test_boxes():
     array = np.zeros((9, 9), bool)
     assert masks.bounding_box(masks.encode(array)) is None
-    assert masks.centroid(masks.encode(array)) is None
     array[2:5, 3:8] = True
     assert masks.bounding_box(masks.encode(array)) == (3, 2, 7, 4)
-    assert masks.centroid(masks.encode(array)) == (5.0, 3.0)
 
 
 def test_iou():
@@ -153,13 +149,6 @@ def test_iou():
     first[:2], second[1:3] = True, True
     assert masks.iou(first, second) == pytest.approx(1 / 3)
     assert masks.iou(first, ~first) == 0.0
-
-
-@given(any_mask, st.integers(1, 3))
-def test_resizing_to_a_multiple_and_back_changes_nothing(array, factor):
-    larger = masks.resize_nearest(array, (array.shape[0] * factor, array.shape[1] * factor))
-    assert np.array_equal(larger, np.kron(array, np.ones((factor, factor), bool)))
-    assert np.array_equal(masks.resize_nearest(larger, array.shape), array)
 
 
 def result(frame_index: int, scores: dict[int, float]) -> FrameResult:

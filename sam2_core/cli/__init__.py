@@ -6,6 +6,8 @@ Exit status: 0 done, 1 failed (one line on stderr; a traceback with ``--debug``)
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import signal
 import sys
 import traceback
@@ -14,8 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from sam2_core import __version__
-from sam2_core.cli import demo, models, segment, track
-from sam2_core.errors import SAM2Error
+from sam2_core.cli import common, demo, models, segment, track
 
 COMMANDS = (demo, track, segment, models)
 
@@ -24,17 +25,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``sam2`` with these arguments (those of the process if None); returns the exit status."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)  # a polite kill keeps the finished frames, as Ctrl-C does
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold anything
     try:
         status: int = options.run(options)
+        print(end="", flush=True)  # here, where a failure can still be said
     except KeyboardInterrupt:
         print("sam2: interrupted", file=sys.stderr)
         return 1
-    except (SAM2Error, OSError) as error:
+    except Exception as error:
         if options.debug:
             traceback.print_exc()
-        print(f"sam2: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"sam2: {common.one_line(error)}", file=sys.stderr)
+        _give_up_output()
         return 1
     return status
+
+
+def _give_up_output() -> None:
+    """If nobody reads our output any more, or its disk is full, let Python not try again at its end."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sam2_core.errors import ExportError
+from sam2_core.errors import ExportError, SAM2Error
 from sam2_core.plugins import exporter
 from sam2_core.types import FrameResult, Masklet, Video
 
@@ -54,13 +54,7 @@ class Output:
     def __post_init__(self) -> None:
         """Look before the work, so that none is lost."""
         self._exporters = {name: exporter(name) for name in self.formats}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / ".sam2-can-write"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise ExportError(f"cannot write to {self.folder}: {error.strerror or error}") from error
+        check_folder(self.folder)
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Output:
@@ -68,9 +62,31 @@ class Output:
         return cls(options.out, [name.strip() for name in options.format.split(",") if name.strip()])
 
     def write(self, masklets: Mapping[int, Masklet], video: Video) -> None:
-        """Write every format."""
+        """Write every format; one that fails does not keep the others from being written.
+
+        Raises:
+            ExportError: at the end, if some could not be written.
+        """
+        failures = []
         for export in self._exporters.values():
-            self.written.append(str(export(masklets, video, self.folder)))
+            try:
+                self.written.append(str(export(masklets, video, self.folder)))
+            except SAM2Error as error:
+                failures.append(str(error))
+        if failures:
+            raise ExportError("; ".join(failures))
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder if it is not there; ExportError if nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".sam2-can-write"
+        probe.touch()
+        probe.unlink()
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise ExportError(f"cannot write to {folder}: {reason}") from error
 
 
 def watched(results: Iterable[FrameResult], total: int) -> Iterator[FrameResult]:
@@ -117,6 +133,16 @@ def report(found: Mapping[str, Any], *, as_json: bool) -> None:
     print(f"\nmodel {found['model']}, {found['seconds']:.1f} s")
     for path in found["written"]:
         print(f"wrote {path}")
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong, for the one line of a command; what we did not foresee says so."""
+    text = " ".join(str(error).split())
+    if isinstance(error, (SAM2Error, OSError)):
+        return text
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {text or 'use a smaller video or fewer objects'}"
+    return f"{type(error).__name__}: {text} (this should not happen; --debug shows where it did)"
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,10 @@ from PIL import Image as PILImage
 
 from sam2_core.errors import PromptError
 from sam2_core.types import Box, Mask, Point, Prompt
+
+
+PLAIN = {"1", "L", "P", "RGB", "F", "I", "I;16", "I;16B"}
+"""Pillow's names of images in which black is 0 and everything else is not; in "P" (DAVIS) an index."""
 
 
 @dataclass
@@ -113,11 +118,16 @@ def read_mask(path: Path) -> Mask:
     """
     try:
         with PILImage.open(path) as image:
-            pixels = np.asarray(image)
-    except (OSError, ValueError) as error:
-        raise PromptError(f"cannot read the mask {path}: {error}") from error
+            image.load()  # here, since numpy would hide the error of a broken file
+            # An alpha channel is not the object, nor are values of other colours than red, green and blue.
+            plain = image if image.mode in PLAIN else image.convert("L" if image.mode == "LA" else "RGB")
+            pixels = np.asarray(plain)
+    except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
+        raise PromptError(
+            f"cannot read the mask {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     if pixels.ndim == 3:
-        pixels = pixels[..., :3].max(axis=2)  # an alpha channel is not the object
+        pixels = pixels.max(axis=2)
     mask: Mask = pixels > 0
     return mask
 
@@ -131,17 +141,16 @@ def _read_json(path: Path, parts: dict[tuple[int, int], Parts]) -> None:
         raise
     except OSError as error:
         raise PromptError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         example = '{"object_id": 1, "frame": 0, "points": [[x, y, 1]]}'
         raise PromptError(f"{path} is no list of prompts like {example}: {error!r}") from error
 
 
 def _add_entry(entry: dict[str, Any], folder: Path, parts: dict[tuple[int, int], Parts]) -> None:
-    key = int(entry["frame"]), int(entry["object_id"])
+    key = operator.index(entry["frame"]), operator.index(entry["object_id"])
     into = parts.setdefault(key, Parts())
-    into.points += [Point(float(x), float(y), bool(positive)) for x, y, positive in entry.get("points") or ()]
-    if entry.get("box"):
-        left, top, right, bottom = entry["box"]
-        into.box = Box(float(left), float(top), float(right), float(bottom))
+    into.points += [Point(*point) for point in entry.get("points") or ()]
+    if entry.get("box") is not None:
+        into.box = Box(*entry["box"])
     if entry.get("mask"):
         into.mask = read_mask(folder / entry["mask"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -42,7 +43,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    clock, output, interrupted = common.Clock(), common.Output.of(options), False
+    clock, output, stopped = common.Clock(), common.Output.of(options), None
+    if options.save:
+        _check_save(options.save)
     wanted = prompts.read(options)
     with open_session(
         options.source, model=options.model, device=options.device, precision=options.precision
@@ -55,19 +58,36 @@ def run(options: argparse.Namespace) -> int:
         try:
             for _ in common.watched(results, total):
                 pass
-        except KeyboardInterrupt:
-            interrupted = True
-        masklets = session.masklets()
-        if options.save:
-            session.save(options.save)
-            output.written.append(str(options.save))
-        output.write(masklets, session.video)
-        common.report(
-            common.summary(masklets, output, session.model.name, clock.seconds), as_json=options.json
-        )
-    if interrupted:
-        print(f"sam2: interrupted; the finished frames are in {options.out}", file=sys.stderr)
-    return int(interrupted)
+        except (KeyboardInterrupt, Exception) as error:  # the frames before it are not lost
+            stopped = error
+        _keep(session, options.save, output)
+        if not isinstance(stopped, Exception):
+            found = common.summary(session.masklets(), output, session.model.name, clock.seconds)
+            common.report(found, as_json=options.json)
+    if stopped is None:
+        return 0
+    if options.debug:
+        traceback.print_exception(stopped)
+    reason = "interrupted" if isinstance(stopped, KeyboardInterrupt) else common.one_line(stopped)
+    print(f"sam2: {reason}; the finished frames are in {options.out}", file=sys.stderr)
+    return 1
+
+
+def _keep(session: Session, save: Path | None, output: common.Output) -> None:
+    """Write all that is known; if one thing cannot be written, the others are."""
+    try:
+        if save:
+            session.save(save)
+            output.written.append(str(save))
+    finally:
+        output.write(session.masklets(), session.video)
+
+
+def _check_save(path: Path) -> None:
+    """Look before the work, so that none is lost."""
+    if path.is_dir():
+        raise SessionError(f"cannot save the session as {path}, which is a folder; give the name of a file")
+    common.check_folder(path.parent)
 
 
 def _frames(text: str) -> range:

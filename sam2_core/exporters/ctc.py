@@ -59,7 +59,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
             labels = tracks.relabel(frame_index, paint(masklets, frame_index, video.size).astype(np.uint16))
         with new_file(target / written[-1]) as temporary:
             tifffile.imwrite(temporary, labels, compression="zlib", metadata=None, photometric="minisblack")
-    remove_others(target, r"mask\d{3,}\.tif", written)
+    remove_others(target, written)
     with new_file(target / "res_track.txt") as temporary:
         temporary.write_text("".join(map(str, tracks.all)), encoding="ascii")
     return target

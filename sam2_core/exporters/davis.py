@@ -46,7 +46,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
         image.putpalette(colours)
         with new_file(target / written[-1]) as temporary:
             image.save(temporary, format="PNG")
-    remove_others(target, r"\d{5,}\.png", written)
+    remove_others(target, written)
     return target
 
 

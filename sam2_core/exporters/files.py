@@ -65,17 +65,18 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def remove_others(folder: Path, pattern: str, keep: Iterable[str]) -> None:
-    """Remove what an earlier export has left: files whose whole name matches and is not kept.
+def remove_others(folder: Path, written: Iterable[str]) -> None:
+    """Remove the files that an earlier export wrote and this one did not, and halves that a kill has left.
 
-    Halves that a killed export left under a temporary name go too.
+    A list beside the folder says which files are ours; nothing else is ever touched.
     """
-    kept = set(keep)
+    ours, kept = folder.parent / f".{folder.name}.sam2", sorted(set(written))
     try:
-        for path in folder.iterdir():
-            name = path.name.removeprefix(".").removesuffix(".part")
-            if re.fullmatch(pattern, name) and path.name not in kept:
-                path.unlink()
+        earlier = ours.read_text(encoding="utf-8").splitlines() if ours.is_file() else []
+        halves = [path.name for path in folder.glob(".*.part")]
+        for name in {*earlier, *halves} - {*kept}:
+            (folder / Path(name).name).unlink(missing_ok=True)
+        ours.write_text("\n".join(kept), encoding="utf-8")
     except OSError as error:
         raise ExportError(f"cannot clear {str(folder)!r}: {reason(error)}") from error
 

@@ -32,7 +32,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
         image = paint(masklets, frame_index, video.size).astype(dtype)
         with new_file(target / written[-1]) as temporary:
             tifffile.imwrite(temporary, image, compression="zlib", metadata=None, photometric="minisblack")
-    remove_others(target, r"\d{5,}\.tif", written)
+    remove_others(target, written)
     return target
 
 

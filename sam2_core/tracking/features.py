@@ -8,6 +8,7 @@ from sam2_core.hookspecs import Features, VideoModel
 from sam2_core.types import Video
 
 MAX_FRAMES = 32
+"""Whatever the budget: a small model would fill it with frames that nobody looks at again."""
 
 
 class FeatureCache:
@@ -17,12 +18,11 @@ class FeatureCache:
         model: encodes the frames.
         video: where the frames come from.
         budget: bytes to keep at most.
-        max_frames: frames to keep at most, so that small models do not fill the budget with old frames.
     """
 
-    def __init__(self, model: VideoModel, video: Video, budget: int, max_frames: int = MAX_FRAMES) -> None:
+    def __init__(self, model: VideoModel, video: Video, budget: int) -> None:
         self._model, self._video = model, video
-        self._budget, self._max_frames = budget, max_frames
+        self._budget = budget
         self._kept: OrderedDict[int, Features] = OrderedDict()
 
     @property
@@ -38,7 +38,7 @@ class FeatureCache:
         if frame_index not in self._kept:
             self._kept[frame_index] = self._model.encode_image(self._video[frame_index])
         self._kept.move_to_end(frame_index)
-        while len(self._kept) > 1 and (len(self) > self._max_frames or self.nbytes > self._budget):
+        while len(self._kept) > 1 and (len(self) > MAX_FRAMES or self.nbytes > self._budget):
             self._kept.popitem(last=False)
         return self._kept[frame_index]
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from sam2_core import masks
 from sam2_core.hookspecs import Memories, Segmentation
 from sam2_core.models import checkpoints, devices
+from sam2_core.models.preprocess import preprocess
 from sam2_core.models.sam2 import SAM2, Prediction
 from sam2_core.models.sam2 import Features as ImageFeatures
 from sam2_core.tracking import sam2_prompts
@@ -119,7 +120,7 @@ class Sam2Model:
     def encode_image(self, image: Image) -> Frame:
         """The features of one frame."""
         with self._running():
-            pixels = sam2_prompts.to_pixels(image, self.network.config.image_size).to(self._device)
+            pixels = preprocess(image, self.network.config.image_size).to(self._device)
             return Frame(self.network.encode_image(pixels), (image.shape[0], image.shape[1]))
 
     def segment(self, features: Frame, prompt: Prompt, before: Segmentation | None) -> Segmentation:

@@ -11,18 +11,12 @@ from torch.nn import functional as F
 
 from sam2_core.hookspecs import Memories
 from sam2_core.models.memory_attention import MemoryTokens
-from sam2_core.models.preprocess import preprocess
 from sam2_core.models.prompt_encoder import PointPrompts
 from sam2_core.models.sam2 import SAM2
-from sam2_core.types import Image, Mask, Prompt
+from sam2_core.types import Mask, Prompt
 
 BOX_CORNERS = (2, 3)
 """Labels of a box's corners: left top, right bottom."""
-
-
-def to_pixels(image: Image, size: int) -> Tensor:
-    """A frame squashed to the network's input, ``(1, 3, size, size)``, normalised."""
-    return preprocess(image, size)
 
 
 def to_points(prompt: Prompt, frame: tuple[int, int], size: int, device: torch.device) -> PointPrompts:
