@@ -14,6 +14,7 @@ import sam2_core
 from sam2_core import errors, hookimpl, plugins
 from sam2_core.hookspecs import ModelLoader
 from tests.conftest import model
+from tests.videos_for_tests import Disks
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,8 +35,15 @@ def test_listing_what_is_registered_loads_no_torch() -> None:
     assert found.stdout.strip() == "False"
 
 
+PUBLIC = """
+Box Candidate ExportError FrameResult LiveVideo Mask Masklet MaskletFrame ModelError Point Prompt PromptError
+RunLengths SAM2Error Session SessionClosedError SessionError SupersededError Video VideoError
+exporter hookimpl load_model open_session open_video
+"""
+
+
 def test_the_public_names_are_these() -> None:
-    assert sorted(sam2_core.__all__) == sam2_core.__all__
+    assert sam2_core.__all__ == PUBLIC.split()
     for name in sam2_core.__all__:
         assert getattr(sam2_core, name).__doc__, name
 
@@ -48,7 +56,7 @@ def test_every_error_is_a_sam2_error_and_stands_in_the_tree() -> None:
             assert name in errors.__doc__
 
 
-def test_a_plugin_brings_a_model_a_video_and_an_exporter() -> None:
+def test_a_plugin_brings_a_model_and_a_video(monkeypatch: pytest.MonkeyPatch) -> None:
     class Plugin:
         @hookimpl
         def sam2_register_models(self, register: Callable[[str, ModelLoader, str], None]) -> None:
@@ -56,14 +64,16 @@ def test_a_plugin_brings_a_model_a_video_and_an_exporter() -> None:
 
         @hookimpl
         def sam2_open_video(self, source: object) -> object:
-            return "a video" if source == "mine://" else None
+            return Disks() if source == "mine://clip" else None
 
     manager = plugins.plugin_manager(entry_points=False)
     manager.register(Plugin())
     manager.check_pending()
     assert {"mine", "nano", "copy", "flow"} <= set(plugins.models(manager))
-    assert manager.hook.sam2_open_video(source="mine://") == "a video"
-    assert manager.hook.sam2_open_video(source=object()) is None
+    monkeypatch.setattr(plugins, "default_manager", lambda: manager)
+    assert len(plugins.open_video("mine://clip")) == 12
+    with pytest.raises(sam2_core.VideoError, match="no file or folder called 'mine://other'"):
+        plugins.open_video("mine://other")
 
 
 def test_a_plugin_with_a_hook_that_does_not_exist_is_refused() -> None:

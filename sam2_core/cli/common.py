@@ -91,7 +91,12 @@ def check_folder(folder: Path) -> None:
 
 def watched(results: Iterable[FrameResult], total: int) -> Iterator[FrameResult]:
     """The results, with a progress bar on a terminal."""
-    yield from tqdm(results, total=total, unit="frame", disable=not sys.stderr.isatty(), leave=False)
+    yield from tqdm(results, total=total, unit="frame", disable=not on_terminal(), leave=False)
+
+
+def on_terminal() -> bool:
+    """Whether somebody watches the progress; there may be no stderr at all."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 class Clock:
@@ -138,6 +143,8 @@ def report(found: Mapping[str, Any], *, as_json: bool) -> None:
 def one_line(error: BaseException) -> str:
     """What went wrong, for the one line of a command; what we did not foresee says so."""
     text = " ".join(str(error).split())
+    if isinstance(error, BrokenPipeError):
+        return "nobody reads the output any more; files that were written are whole"
     if isinstance(error, (SAM2Error, OSError)):
         return text
     if isinstance(error, MemoryError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def run_list(options: argparse.Namespace) -> int:
 def run_fetch(options: argparse.Namespace) -> int:
     """Download a model with a progress bar."""
     steps = registry.fetch(options.name, options.sha256)
-    with tqdm(unit="B", unit_scale=True, disable=not sys.stderr.isatty(), leave=False) as bar:
+    with tqdm(unit="B", unit_scale=True, disable=not common.on_terminal(), leave=False) as bar:
         while True:
             try:
                 progress = next(steps)

@@ -16,7 +16,6 @@ from PIL import Image as PILImage
 from sam2_core.errors import PromptError
 from sam2_core.types import Box, Mask, Point, Prompt
 
-
 PLAIN = {"1", "L", "P", "RGB", "F", "I", "I;16", "I;16B"}
 """Pillow's names of images in which black is 0 and everything else is not; in "P" (DAVIS) an index."""
 

@@ -44,8 +44,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     clock, output, stopped = common.Clock(), common.Output.of(options), None
-    if options.save:
-        _check_save(options.save)
+    _check_save(options.save)
     wanted = prompts.read(options)
     with open_session(
         options.source, model=options.model, device=options.device, precision=options.precision
@@ -83,8 +82,10 @@ def _keep(session: Session, save: Path | None, output: common.Output) -> None:
         output.write(session.masklets(), session.video)
 
 
-def _check_save(path: Path) -> None:
+def _check_save(path: Path | None) -> None:
     """Look before the work, so that none is lost."""
+    if path is None:
+        return
     if path.is_dir():
         raise SessionError(f"cannot save the session as {path}, which is a folder; give the name of a file")
     common.check_folder(path.parent)

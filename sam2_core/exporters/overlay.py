@@ -40,7 +40,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
         raise ExportError("the video has no frames yet, so there is nothing to show")
     with new_file(target) as temporary:
         try:
-            with closing(av.open(str(temporary), "w", format="mp4")) as container:
+            with closing(av.open(f"file:{temporary}", "w", format="mp4")) as container:
                 stream = _stream(container, video)
                 for frame_index in frames:
                     known = on_frame(masklets, frame_index, video.size)

@@ -40,10 +40,18 @@ def plan(arguments: argparse.Namespace) -> Plan:
     clips = replace(
         pairs, steps=arguments.clips, clips=3, frames=4, stride=2, corrected=0.2, images=0.25, new_clips=0.5
     )
+    choosy = LossWeights(iou=2)  # of three masks, the best is not always chosen
     long_clips = replace(
-        clips, steps=arguments.long_clips, clips=2, frames=8, stride=1, images=0.2, new_clips=0.5
+        clips,
+        steps=arguments.long_clips,
+        clips=2,
+        frames=8,
+        stride=1,
+        image_stage=replace(images, weights=choosy),
+        weights=choosy,
+        cool_down=arguments.long_clips * 2 // 3,
+        final_rate=2e-5,
     )
-    long_clips = replace(long_clips, rate=3e-4, cool_down=arguments.long_clips, final_rate=2e-5)
     stages: tuple[Stage, ...] = (
         DrawPrompts(arguments.draw),
         TellApart(arguments.tell),
@@ -66,8 +74,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--seed", type=int, default=1)
     result.add_argument("--validate-every", type=int, default=500, help="steps between validations")
     result.add_argument("--validation-clips", type=int, default=16, help="held-out clips")
-    defaults = {"draw": 250, "tell": 300, "early": 120, "images": 160, "pairs": 340, "clips": 1200}
-    for name, steps in (defaults | {"long-clips": 300}).items():
+    defaults = {"draw": 250, "tell": 300, "early": 120, "images": 160, "pairs": 340, "clips": 650}
+    for name, steps in (defaults | {"long-clips": 600}).items():
         result.add_argument(f"--{name}", type=int, default=steps, help="steps of this stage")
     return result
 
