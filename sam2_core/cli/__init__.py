@@ -16,27 +16,24 @@ from types import FrameType
 from typing import NoReturn
 
 from sam2_core import __version__
-from sam2_core.cli import common, demo, models, segment, track
-
-COMMANDS = (demo, track, segment, models)
+from sam2_core.cli.failures import one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``sam2`` with these arguments (those of the process if None); returns the exit status."""
-    options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)  # a polite kill keeps the finished frames, as Ctrl-C does
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold anything
+    debug = False
     try:
+        signal.signal(signal.SIGTERM, _interrupt)  # a polite kill keeps the finished frames, as Ctrl-C does
+        options = _parser().parse_args(arguments)
+        debug = options.debug
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold anything
         status: int = options.run(options)
         print(end="", flush=True)  # here, where a failure can still be said
-    except KeyboardInterrupt:
-        print("sam2: interrupted", file=sys.stderr)
-        return 1
-    except Exception as error:
-        if options.debug:
+    except (KeyboardInterrupt, Exception) as error:
+        if debug:
             traceback.print_exc()
-        print(f"sam2: {common.one_line(error)}", file=sys.stderr)
+        print(f"sam2: {one_line(error)}", file=sys.stderr)
         _give_up_output()
         return 1
     return status
@@ -55,11 +52,13 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from sam2_core.cli import demo, models, segment, track  # while it loads, an interrupt is already one line
+
     parser = argparse.ArgumentParser(prog="sam2", description="SAM 2: click an object, get its masklet.")
     parser.add_argument("--version", action="version", version=f"sam2-core {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
+    for command in (demo, track, segment, models):
         subparser = command.add_parser(commands)
         subparser.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS

@@ -140,18 +140,6 @@ def report(found: Mapping[str, Any], *, as_json: bool) -> None:
         print(f"wrote {path}")
 
 
-def one_line(error: BaseException) -> str:
-    """What went wrong, for the one line of a command; what we did not foresee says so."""
-    text = " ".join(str(error).split())
-    if isinstance(error, BrokenPipeError):
-        return "nobody reads the output any more; files that were written are whole"
-    if isinstance(error, (SAM2Error, OSError)):
-        return text
-    if isinstance(error, MemoryError):
-        return f"there is not enough memory: {text or 'use a smaller video or fewer objects'}"
-    return f"{type(error).__name__}: {text} (this should not happen; --debug shows where it did)"
-
-
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> None:
     """Print columns, aligned to the right or to the left."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_core.cli import common, prompts
+from sam2_core.cli.failures import one_line
 from sam2_core.errors import SessionError
 from sam2_core.session import Session, open_session
 from sam2_core.types import FrameResult
@@ -67,8 +68,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.debug:
         traceback.print_exception(stopped)
-    reason = "interrupted" if isinstance(stopped, KeyboardInterrupt) else common.one_line(stopped)
-    print(f"sam2: {reason}; the finished frames are in {options.out}", file=sys.stderr)
+    print(f"sam2: {one_line(stopped)}; the finished frames are in {options.out}", file=sys.stderr)
     return 1
 
 

@@ -97,7 +97,7 @@ def _read_pickle(path: Path) -> State:
             raise ModelError(f"{str(path)!r} holds code, not only tensors; nothing of it was run") from None
         raise ModelError(f"{str(path)!r} is not a checkpoint, or it is damaged; get it again") from None
     except Exception as error:  # a hostile or damaged file may raise anything
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelError(f"{str(path)!r} cannot be read; it may be cut off: {reason}") from None
     if isinstance(content, dict) and isinstance(content.get("model"), Mapping):
         content = content["model"]
@@ -164,6 +164,8 @@ def _check(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], name: 
             )
         if not state[key].is_floating_point():
             raise ModelError(f"{start} {key!r} holds {state[key].dtype}; expected floating point")
+        if state[key].is_sparse or state[key].is_meta or not state[key].isfinite().all():
+            raise ModelError(f"{start} {key!r} holds no numbers, or infinite ones; the file is damaged")
 
 
 def _some(names: Collection[str]) -> str:

@@ -43,6 +43,10 @@ class ConvTrunkConfig:
     blocks: tuple[int, int, int, int]
 
 
+LARGEST_IMAGE = 4096
+"""Beyond this no memory is large enough; a file that asks for more is damaged."""
+
+
 @dataclass(frozen=True)
 class SAM2Config:
     """The sizes of one network.
@@ -89,8 +93,10 @@ class SAM2Config:
 
     def __post_init__(self) -> None:
         """Refuse sizes that no feature grid fits."""
-        if self.image_size < 32 or self.image_size % 32:
-            raise ModelError(f"image_size must be a multiple of 32; got {self.image_size}")
+        if not 32 <= self.image_size <= LARGEST_IMAGE or self.image_size % 32:
+            raise ModelError(
+                f"image_size must be a multiple of 32, at most {LARGEST_IMAGE}; got {self.image_size}"
+            )
 
     def at_size(self, image_size: int) -> SAM2Config:
         """The same network for images of another size (a multiple of 32)."""

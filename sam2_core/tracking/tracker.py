@@ -28,18 +28,19 @@ class Limits:
 
     Attributes:
         feature_bytes: for the features of the frames seen last.
-        restart_bytes: for the restart points of all objects together.
+        restart_bytes: for the restart points of all objects together; None for 16 MiB, or for as much as 32
+            points take if that is more (large models).
         max_conditioning_frames: prompted frames that a frame reads at most; None for all (the references).
     """
 
     feature_bytes: int = 256 * 2**20
-    restart_bytes: int = 64 * 2**20
+    restart_bytes: int | None = None
     max_conditioning_frames: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept to."""
         most = self.max_conditioning_frames
-        if min(self.feature_bytes, self.restart_bytes) < 0 or (most is not None and most < 1):
+        if min(self.feature_bytes, self.restart_bytes or 0) < 0 or (most is not None and most < 1):
             raise SessionError(f"these limits cannot be kept to: {self}")
 
 
@@ -144,8 +145,10 @@ class Tracker:
 
     def add_restart(self, track: ObjectTrack, frame_index: int, bank: MemoryBank, direction: int) -> None:
         """Keep the bank after a frame, within the object's share of the budget."""
-        limit = self.limits.restart_bytes // max(1, 2 * self.objects * bank.nbytes)
-        track.restart[direction].add(frame_index, bank, limit)
+        budget = self.limits.restart_bytes
+        if budget is None:
+            budget = max(16 * 2**20, 32 * bank.nbytes)
+        track.restart[direction].add(frame_index, bank, budget // max(1, 2 * self.objects * bank.nbytes))
 
     def close(self) -> None:
         """Drop features and cached clicks."""

@@ -23,6 +23,10 @@ SIMILAR = 24
 """Largest difference of a colour channel (of 255) at which a pixel looks like the clicked one."""
 
 
+SMALLEST = 12
+"""Pixels along each side that the optical flow needs."""
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """What the trivial trackers keep of a frame: the frame."""
@@ -118,11 +122,18 @@ class FlowModel(CopyModel):
         moved: NDArray[np.uint8] = self._cv2.remap(memory.soft, where, None, self._cv2.INTER_LINEAR)
         return moved
 
+    def _flow(self, new: Image, old: Image) -> NDArray[np.float32]:
+        """How far each pixel of the new frame is from where it was; 0 if the frame is too small to tell."""
+        if min(new.shape[:2]) < SMALLEST:
+            return np.zeros((*new.shape[:2], 2), np.float32)
+        gray = [self._cv2.cvtColor(image, self._cv2.COLOR_RGB2GRAY) for image in (new, old)]
+        flow: NDArray[np.float32] = self._dis.calc(*gray, None)
+        return flow
+
     def _where(self, old: Frame, new: Frame) -> NDArray[np.float32]:
         """For each pixel of the new frame its place in the old one, ``(height, width, 2)``."""
         if self._last is None or self._last[0] is not old or self._last[1] is not new:
-            gray = [self._cv2.cvtColor(f.image, self._cv2.COLOR_RGB2GRAY) for f in (new, old)]
-            flow = self._dis.calc(*gray, None)
+            flow = self._flow(new.image, old.image)
             rows, columns = np.indices(flow.shape[:2], np.float32)
             self._last = (old, new, flow + np.stack([columns, rows], axis=-1))
         return self._last[2]

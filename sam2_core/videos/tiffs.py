@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,10 +36,17 @@ class TiffPages:
 
     def __init__(self, path: Path) -> None:
         self._name = path.name
-        try:
-            self._file = tifffile.TiffFile(path)
-        except (tifffile.TiffFileError, OSError, ValueError) as error:
-            raise VideoError(f"cannot read {path.name!r} as a TIFF: {error}") from error
+        with _listening() as complaints:
+            try:
+                self._file = tifffile.TiffFile(path)
+            except (tifffile.TiffFileError, OSError, ValueError) as error:
+                raise VideoError(f"cannot read {path.name!r} as a TIFF: {error}") from error
+            self._find_pages(path)
+        if any("invalid page offset" in complaint for complaint in complaints):
+            self._file.close()  # tifffile would go on with what is left, sometimes a single page
+            raise VideoError(f"{path.name!r} is cut off: it names more pages than it holds; copy it again")
+
+    def _find_pages(self, path: Path) -> None:
         try:
             series = self._file.series[0]
             self.shape: tuple[int, ...] = series.shape
@@ -78,6 +88,26 @@ class TiffPages:
     def __del__(self) -> None:
         if hasattr(self, "_file"):  # it was opened
             self._file.close()
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record.getMessage())
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """What tifffile logs meanwhile, which is how it says that pages are missing."""
+    logger, listener = logging.getLogger("tifffile"), _Listener()
+    logger.addHandler(listener)
+    try:
+        yield listener.heard
+    finally:
+        logger.removeHandler(listener)
 
 
 def _known_axes(series: tifffile.TiffPageSeries) -> str | None:
