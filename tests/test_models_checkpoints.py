@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sam2_core.errors import ModelError
 from sam2_core.models import checkpoints
@@ -205,3 +205,18 @@ def test_a_senseless_note_is_refused(tmp_path, nano):
     state = {name: tensor.contiguous() for name, tensor in nano.state_dict().items()}
     save_file(state, tmp_path / "a.safetensors", {"image_size": "big"})
     assert "image_size is 'big'; expected a whole number" in message_of(tmp_path / "a.safetensors")
+
+
+def test_an_image_size_that_no_memory_holds_is_refused(tmp_path, nano):
+    checkpoints.save(nano, tmp_path / "b.safetensors")
+    save_file(load_file(tmp_path / "b.safetensors"), tmp_path / "a.safetensors", {"image_size": "100000"})
+    with pytest.raises(ModelError, match="at most 4096; got 100000"):
+        checkpoints.load_state(tmp_path / "a.safetensors")
+
+
+def test_numbers_that_are_not_finite_are_named(tmp_path, nano):
+    checkpoints.save(nano, tmp_path / "a.safetensors")
+    state = load_file(tmp_path / "a.safetensors")
+    state["no_obj_ptr"] *= float("nan")
+    save_file(state, tmp_path / "a.safetensors")
+    assert "'no_obj_ptr' holds no numbers, or infinite ones" in message_of(tmp_path / "a.safetensors")

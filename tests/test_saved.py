@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sam2_core import Box, Point, Prompt, Session, SessionError, open_session
+from sam2_core import Box, Point, Prompt, SAM2Error, Session, SessionError, open_session
 from tests.conftest import MODELS, model
 from tests.test_session_contract import click, same
 from tests.videos_for_tests import Disks
@@ -171,3 +171,42 @@ def test_a_session_that_cannot_be_written_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(SessionError, match="cannot write"):
         session.save(path / "s.sam2")
+
+
+def test_a_flipped_bit_is_noticed_or_does_no_harm(tmp_path: Path) -> None:
+    session = started("copy")
+    list(session.propagate())
+    path = tmp_path / "s.sam2"
+    session.save(path)
+    good, random, refusals = path.read_bytes(), np.random.default_rng(0), []
+    for place in random.integers(0, len(good), 60):
+        broken = bytearray(good)
+        broken[place] ^= 1 << int(random.integers(8))
+        path.write_bytes(broken)
+        try:
+            with open_session(path, model=model("copy"), video=Disks()) as again:
+                assert same(session.masklets(), again.masklets())
+        except SAM2Error as error:
+            refusals.append(str(error))
+    assert refusals
+    assert not any("\n" in refusal for refusal in refusals)
+
+
+def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.sam2"
+    started("copy").save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["counts"] = np.zeros(2**25, np.uint32)
+    np.savez_compressed(path, **arrays)
+    path.with_name("s.sam2.npz").replace(path)
+    with pytest.raises(SessionError, match="claims to hold"):
+        open_session(path, model=model("copy"), video=Disks())
+    document = json.loads(arrays["document"].tobytes())
+    document["video"]["size"] = [10**6, 10**6]
+    arrays["document"] = np.frombuffer(json.dumps(document).encode(), np.uint8)
+    arrays["counts"] = arrays["counts"][:9]
+    with path.open("wb") as target:
+        np.savez_compressed(target, **arrays)
+    with pytest.raises(SessionError, match="cannot be read"):
+        open_session(path, model=model("copy"), video=Disks())

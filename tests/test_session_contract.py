@@ -309,6 +309,13 @@ def test_bad_requests_say_what_to_do(session: Session) -> None:
         session.propagate(range(5, 50))
     with pytest.raises(PromptError, match="no object 3; there are: 1"):
         session.propagate(object_ids=[3])
+    with pytest.raises(SessionError, match="frames are a range"):
+        session.propagate([3, 4])  # type: ignore[arg-type]
+    with pytest.raises(SessionError, match=r"frames 0\.\.11"):
+        session.result(12)
+    with pytest.raises(PromptError, match="no object 3"):
+        session.result(0, [3])
+    assert session.result(0, [1, 1]).object_ids == (1,)
 
 
 def test_an_empty_range_yields_nothing(session: Session) -> None:
@@ -363,3 +370,5 @@ def test_a_closed_session_says_so(session: Session) -> None:
         session.add_prompt(click(0))
     with pytest.raises(SessionClosedError):
         session.masklets()
+    with pytest.raises(SessionClosedError):
+        session.result(0)

@@ -196,7 +196,7 @@ def _stale(masklets: dict[int, object]) -> dict[int, list[bool]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "examples", "steps"), [("copy", 60, 40), ("sam2", 6, 15)], ids=["copy", "sam2"]
+    ("name", "examples", "steps"), [("copy", 40, 40), ("sam2", 5, 15)], ids=["copy", "sam2"]
 )
 @pytest.mark.parametrize("limits", [Limits(), Limits(0, 0)], ids=["roomy", "tight"])
 def test_no_history_of_a_session_shows_in_its_canonical_result(

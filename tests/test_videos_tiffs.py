@@ -131,6 +131,14 @@ def test_a_truncated_stack_gives_the_pages_that_it_has(tmp_path: Path) -> None:
     assert np.array_equal(video[1][..., 0], STACK[1])
 
 
+def test_a_truncated_stack_whose_list_of_pages_is_gone_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", STACK)
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[: STACK.nbytes + 500])
+    with pytest.raises(VideoError, match=r"cut off|no complete image"):  # and not a video of one frame
+        open_source(tmp_path / "a.tif")
+
+
 def test_a_frame_that_was_never_written_is_named(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.ome.tif", STACK[:6], ome=True, metadata={"axes": "TYX"})
     data = (tmp_path / "a.ome.tif").read_bytes()

@@ -49,9 +49,9 @@ def plan(arguments: argparse.Namespace) -> Plan:
         stride=1,
         image_stage=replace(images, weights=choosy),
         weights=choosy,
-        cool_down=arguments.long_clips * 2 // 3,
-        final_rate=2e-5,
     )
+    last = replace(long_clips, steps=arguments.last, clips=3, frames=5, rate=3e-4)
+    last = replace(last, cool_down=arguments.last, final_rate=1e-5)
     stages: tuple[Stage, ...] = (
         DrawPrompts(arguments.draw),
         TellApart(arguments.tell),
@@ -60,6 +60,7 @@ def plan(arguments: argparse.Namespace) -> Plan:
         pairs,
         clips,
         long_clips,
+        last,
     )
     return Plan(stages=stages, seed=arguments.seed)
 
@@ -75,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--validate-every", type=int, default=500, help="steps between validations")
     result.add_argument("--validation-clips", type=int, default=16, help="held-out clips")
     defaults = {"draw": 250, "tell": 300, "early": 120, "images": 160, "pairs": 340, "clips": 650}
-    for name, steps in (defaults | {"long-clips": 600}).items():
+    for name, steps in (defaults | {"long-clips": 190, "last": 450}).items():
         result.add_argument(f"--{name}", type=int, default=steps, help="steps of this stage")
     return result
 

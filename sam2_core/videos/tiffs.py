@@ -42,9 +42,11 @@ class TiffPages:
             except (tifffile.TiffFileError, OSError, ValueError) as error:
                 raise VideoError(f"cannot read {path.name!r} as a TIFF: {error}") from error
             self._find_pages(path)
-        if any("invalid page offset" in complaint for complaint in complaints):
-            self._file.close()  # tifffile would go on with what is left, sometimes a single page
-            raise VideoError(f"{path.name!r} is cut off: it names more pages than it holds; copy it again")
+            cut_off = any("invalid page offset" in complaint for complaint in complaints)
+            # Most writers put the list of pages at the end; or the metadata no longer fit what is left.
+            if cut_off and (len(self._file.pages) == 1 or len(complaints) > 1):
+                self._file.close()
+                raise VideoError(f"{path.name!r} is cut off: pages are missing at its end; copy it again")
 
     def _find_pages(self, path: Path) -> None:
         try:
