@@ -372,7 +372,20 @@ def test_a_refined_prompt_has_one_candidate_its_mask() -> None:
 def test_a_painted_object_smaller_than_a_pixel_of_the_network_does_not_vanish() -> None:
     mask = np.zeros((480, 640), bool)
     mask[100:103, 200:203] = True
-    session = Session(Disks(2, (480, 640)), SAM2)
-    session.add_prompt(Prompt(0, 1, mask=mask))
-    painted = session._tracker._clicks[0, 1][1][0].raw.logits_11hw
+    features = SAM2.encode_image(Disks(1, (480, 640))[0])
+    painted = SAM2.segment(features, Prompt(0, 1, mask=mask), None).raw.logits_11hw
     assert (painted > 0).any()
+
+
+def test_painted_prompts_are_kept_small() -> None:
+    video = Disks(1, (1024, 1024))
+    session = Session(video, COPY)
+    for object_id in range(1, 41):
+        mask = np.zeros(video.size, bool)
+        mask[20 * object_id : 20 * object_id + 12, 100:120] = True
+        session.add_prompt(Prompt(0, object_id, mask=mask))
+    gc.collect()
+    kept = [s for stored in session._tracks.values() for s in stored.prompts._stored.values()]
+    assert sum(s.mask.nbytes for s in kept if s.mask) < 10_000
+    assert not session._tracker._clicks
+    assert np.array_equal(session.prompts[-1].mask, mask)

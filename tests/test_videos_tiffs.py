@@ -134,7 +134,7 @@ def test_a_truncated_stack_gives_the_pages_that_it_has(tmp_path: Path) -> None:
 def test_a_truncated_stack_whose_list_of_pages_is_gone_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", STACK)
     data = (tmp_path / "a.tif").read_bytes()
-    (tmp_path / "a.tif").write_bytes(data[: STACK.nbytes + 500])
+    (tmp_path / "a.tif").write_bytes(data[: STACK.nbytes // 2])
     with pytest.raises(VideoError, match=r"cut off|no complete image"):  # and not a video of one frame
         open_source(tmp_path / "a.tif")
 

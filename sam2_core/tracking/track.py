@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sam2_core.hookspecs import Memory, Segmentation
 from sam2_core.tracking.bank import MemoryBank, Spans
+from sam2_core.tracking.prompt_store import PromptStore
 from sam2_core.tracking.restart import RestartPoints
 from sam2_core.types import Masklet, MaskletFrame, Prompt, RunLengths
 
@@ -60,7 +61,7 @@ class ObjectTrack:
         self.object_id = object_id
         self.spans = spans
         self.revision = 0
-        self.prompts: dict[int, Prompt] = {}
+        self.prompts = PromptStore(object_id)
         self.prompted: dict[int, Segmentation] = {}
         self.conditioning: dict[int, Memory] = {}
         self.known: dict[int, Known] = {}

@@ -75,6 +75,8 @@ class Tracker:
 
         Steps that this prompt shares with the last one of its frame and object are not computed again.
         """
+        if prompt.mask is not None:  # large, and no click will follow
+            return self.model.segment(self.features[prompt.frame_index], prompt, None)
         key = (prompt.frame_index, prompt.object_id)
         steps = clicks(prompt)
         done: list[Segmentation] = []
