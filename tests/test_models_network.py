@@ -184,7 +184,7 @@ def test_nano_is_small():
 def test_unknown_names_and_sizes_are_refused():
     with pytest.raises(ModelError, match="no network is called 'huge'; there are: nano, sam2-tiny"):
         config("huge")
-    with pytest.raises(ModelError, match="multiple of 32; got 100"):
+    with pytest.raises(ModelError, match="multiple of 32, at most 4096; got 100"):
         config("nano").at_size(100)
 
 

@@ -66,7 +66,7 @@ def ours(
     found: Logits = {}
     for prompt in prompts:
         session.add_prompt(prompt)
-        raw = session._tracks[prompt.object_id].prompted[prompt.frame_index].raw
+        raw = session._tracker.segment(prompt).raw  # at hand: nothing is computed again
         found[prompt.object_id, prompt.frame_index] = raw.logits_11hw[0, 0].numpy()
     original, tracked = Sam2Model.track, []
 

@@ -50,7 +50,9 @@ def plan(arguments: argparse.Namespace) -> Plan:
         image_stage=replace(images, weights=choosy),
         weights=choosy,
     )
+    fair = LossWeights(iou=2, alpha=0.5)  # objects must not shrink from frame to frame
     last = replace(long_clips, steps=arguments.last, clips=3, frames=5, rate=3e-4)
+    last = replace(last, weights=fair, image_stage=replace(images, weights=fair))
     last = replace(last, cool_down=arguments.last, final_rate=1e-5)
     stages: tuple[Stage, ...] = (
         DrawPrompts(arguments.draw),
