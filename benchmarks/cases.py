@@ -22,8 +22,7 @@ from PIL import Image
 
 from sam2_core import Point, Prompt, open_session
 from sam2_core.cli.common import print_table
-from sam2_core.cli.demo import middle
-from sam2_core.masks import iou
+from sam2_core.masks import iou, middle
 
 CELLS = "ctc_ilastik_Fluo-N2DH-SIM_01"
 CASES = ("davis16_blackswan", "davis16_dog", "davis16_car-shadow", CELLS)

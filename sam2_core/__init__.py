@@ -35,13 +35,14 @@ from sam2_core.types import (
     RunLengths,
     Video,
 )
-from sam2_core.videos import LiveVideo
+from sam2_core.videos import ImageOptions, LiveVideo
 
 __all__ = [
     "Box",
     "Candidate",
     "ExportError",
     "FrameResult",
+    "ImageOptions",
     "LiveVideo",
     "Mask",
     "Masklet",

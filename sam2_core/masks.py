@@ -119,6 +119,15 @@ def bounding_box(mask: RunLengths) -> Box | None:
     return Box(left, top, left + width - 1, top + height - 1) if height else None
 
 
+def middle(mask: Mask) -> tuple[float, float]:
+    """The x and y of the pixel that lies farthest from the mask's border (the first of several)."""
+    from scipy import ndimage
+
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), mask.shape)
+    return float(x), float(y)
+
+
 def iou(first: Mask, second: Mask) -> float:
     """Intersection over union of two masks of one size; 1 if both are empty (as DAVIS defines J)."""
     union = int(np.logical_or(first, second).sum())

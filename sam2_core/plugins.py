@@ -100,13 +100,21 @@ def load_model(name: str | Path, device: str = "auto", precision: str = "auto") 
     )
 
 
-def open_video(source: Any) -> Video:
+def open_video(source: Any, options: videos.ImageOptions | None = None) -> Video:
     """A video from a file, a folder of frames, a TIFF or OME-Zarr, an array, or whatever a plugin knows.
+
+    Args:
+        source: what to open.
+        options: contrast limits, channels, plane and axes of what is not 8-bit RGB (built-in readers only).
 
     Raises:
         VideoError: if nobody can open it.
     """
-    video: Video | None = default_manager().hook.sam2_open_video(source=source)
+    video: Video | None = (
+        default_manager().hook.sam2_open_video(source=source)
+        if options is None
+        else videos.open_source(source, options)
+    )
     if video is None and isinstance(source, (str, Path)) and not Path(source).exists():
         raise VideoError(f"there is no file or folder called {str(source)!r}")
     if video is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import TypeIs
 
-from sam2_core import plugins, saved
+from sam2_core import masks, plugins, saved
 from sam2_core.errors import PromptError, SessionClosedError, SessionError, SupersededError
 from sam2_core.hookspecs import VideoModel
 from sam2_core.types import Candidate, FrameResult, Masklet, Point, Prompt, Video
@@ -98,7 +98,7 @@ class Session:
         """The prompt that corrects what is shown now by more points; ``add_prompt`` takes it.
 
         On a prompted frame the points are added to its prompt; elsewhere they correct the mask that tracking
-        gave, which becomes a part of the prompt, so that the document says all.
+        gave, which becomes a part of the prompt with a point in its middle, so that the document says all.
         """
         self._check_open()
         track = self._tracks.get(object_id)
@@ -108,8 +108,11 @@ class Session:
         if prompt is not None and prompt.mask is None:
             return replace(prompt, points=(*prompt.points, *points))
         mask = prompt.mask if prompt is not None else track[frame_index].mask()
-        previous = mask if mask is not None and mask.any() else None
-        return Prompt(frame_index, object_id, points, previous=previous)
+        if mask is None or not mask.any():
+            return Prompt(frame_index, object_id, points)
+        # The first point says which object the mask means: the decoder has never seen a mask without one.
+        inside = Point(*masks.middle(mask))
+        return Prompt(frame_index, object_id, (inside, *points), previous=mask)
 
     def remove_prompt(self, frame_index: int, object_id: int) -> None:
         """Take a prompt back. An object whose last prompt goes, goes with it.

@@ -250,7 +250,7 @@ class FrameResult:
         frame_index: the frame, from 0.
         object_ids: the objects that are known on this frame, in the order in which they were added.
         scores: predicted IoU in 0..1, 0 where the object is not visible, ``(objects,)``.
-        visible: whether the object score is above 0, ``(objects,)``.
+        visible: whether the object score is above 0 and the mask not empty, ``(objects,)``.
         stale: whether a prompt changed since the mask was computed, ``(objects,)``.
         encoded: the masks as run lengths, one per object.
         size: height and width of the frame.
@@ -292,7 +292,7 @@ class MaskletFrame:
     Attributes:
         encoded: the mask as run lengths.
         score: predicted IoU in 0..1, 0 where the object is not visible.
-        visible: whether the object score is above 0.
+        visible: whether the object score is above 0 and the mask not empty.
         source: "prompted" or "propagated".
         stale: whether a prompt of the object changed since this was computed.
     """

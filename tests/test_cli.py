@@ -132,7 +132,8 @@ def test_a_mistake_gets_one_clear_line(
 ) -> None:
     model = [] if "--model" in arguments else ["--model", "nano" if "--device" in arguments else "copy"]
     out = str(source.parent / "out")
-    assert main(["track", str(source), "--out", out, *model, *arguments]) == 1
+    status = 2 if says in ("OBJECT@FRAME", "2 numbers") else 1  # an argument that cannot be understood
+    assert main(["track", str(source), "--out", out, *model, *arguments]) == status
     error = capsys.readouterr().err
     assert says in error
     assert error.startswith("sam2: ")
@@ -163,6 +164,13 @@ def test_an_empty_mask_is_refused(source: Path, capsys: pytest.CaptureFixture[st
     Image.fromarray(np.zeros((48, 64), np.uint8)).save(source.parent / "mask.png")
     assert track(source, "--mask", f"1@0:{source.parent / 'mask.png'}") == 1
     assert "the mask is empty" in capsys.readouterr().err
+
+
+def test_a_label_image_is_not_taken_for_one_object(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = Disks().mask(0).astype(np.uint8) + 2 * Disks().mask(0, 1).astype(np.uint8)
+    Image.fromarray(labels).save(source.parent / "mask.png")
+    assert track(source, "--mask", f"1@0:{source.parent / 'mask.png'}") == 1
+    assert "one object per file" in capsys.readouterr().err
 
 
 def test_an_output_folder_that_cannot_be_written_is_said_before_the_work(

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from sam2_core import __version__
-from sam2_core.cli.failures import one_line
+from sam2_core.cli.failures import UsageError, one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"sam2: {one_line(error)}", file=sys.stderr)
         _give_up_output()
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     return status
 
 

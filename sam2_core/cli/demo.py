@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from sam2_core import masks, samples
 from sam2_core.cli import common
 from sam2_core.session import open_session
-from sam2_core.types import Mask, Masklet, Point, Prompt
+from sam2_core.types import Masklet, Point, Prompt
 
 CLICKED = 8
 """How many of the cells are clicked, the largest first."""
@@ -53,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         source, model=options.model, device=options.device, precision=options.precision
     ) as session:
         for object_id, cell in truth.items():
-            x, y = middle(cell[0])
+            x, y = masks.middle(cell[0])
             session.add_prompt(Prompt(0, object_id, (Point(x, y),)))
         for _ in common.watched(session.propagate(), frames):
             pass
@@ -72,13 +71,6 @@ def true_cells() -> dict[int, NDArray[np.bool_]]:
     areas = np.bincount(labels[0].ravel())[1:]
     largest = np.argsort(-areas, kind="stable")[:CLICKED] + 1
     return {number: labels == cell for number, cell in enumerate(largest, start=1)}
-
-
-def middle(mask: Mask) -> tuple[float, float]:
-    """The pixel of a mask that is farthest from its border, as x and y."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), mask.shape)
-    return float(x), float(y)
 
 
 def _print(masklets: Mapping[int, Masklet], truth: Mapping[int, NDArray[np.bool_]]) -> None:

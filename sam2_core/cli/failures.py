@@ -5,6 +5,10 @@ from __future__ import annotations
 from sam2_core.errors import SAM2Error
 
 
+class UsageError(SAM2Error):
+    """An argument that cannot be understood; the exit status is 2."""
+
+
 def one_line(error: BaseException) -> str:
     """The one line of a command that failed; what nobody foresaw says so."""
     text = " ".join(str(error).split())

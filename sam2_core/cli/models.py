@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -70,4 +71,6 @@ def run_import(options: argparse.Namespace) -> int:
 
 
 def _is_here(name: str) -> bool:
+    if name == "flow":
+        return importlib.util.find_spec("cv2") is not None
     return name not in registry.PUBLISHED or registry.is_cached(name)

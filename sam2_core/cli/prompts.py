@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as PILImage
 
+from sam2_core.cli.failures import UsageError
 from sam2_core.errors import PromptError
 from sam2_core.types import Box, Mask, Point, Prompt
 
@@ -60,7 +61,8 @@ def read(options: argparse.Namespace) -> list[Prompt]:
     """The prompts of a command line, by frame.
 
     Raises:
-        PromptError: for anything that cannot be read as a prompt.
+        UsageError: for an argument that cannot be read as a prompt.
+        PromptError: for a file that cannot, or a prompt that makes no sense.
     """
     parts: dict[tuple[int, int], Parts] = {}
     if options.prompts:
@@ -89,7 +91,7 @@ def _split(text: str) -> tuple[tuple[int, int], str]:
             return (int(frame_index), int(object_id)), rest
     except ValueError:
         pass
-    raise PromptError(f"cannot read the prompt {text!r}; write OBJECT@FRAME:..., for example 1@0:120,80")
+    raise UsageError(f"cannot read the prompt {text!r}; write OBJECT@FRAME:..., for example 1@0:120,80")
 
 
 def _numbers(text: str, parts: Sequence[str], count: int) -> list[float]:
@@ -98,15 +100,14 @@ def _numbers(text: str, parts: Sequence[str], count: int) -> list[float]:
     except ValueError:
         numbers = []
     if len(numbers) != count:
-        raise PromptError(f"cannot read the prompt {text!r}; it takes {count} numbers after the colon")
+        raise UsageError(f"cannot read the prompt {text!r}; it takes {count} numbers after the colon")
     return numbers
 
 
 def _point(text: str, parts: Sequence[str]) -> Point:
-    positive = parts[-1].strip() not in ("-", "+") or parts[-1].strip() == "+"
-    signed = parts[-1].strip() in ("-", "+")
-    x, y = _numbers(text, parts[:-1] if signed else parts, 2)
-    return Point(x, y, positive)
+    sign = parts[-1].strip()
+    x, y = _numbers(text, parts[:-1] if sign in ("-", "+") else parts, 2)
+    return Point(x, y, sign != "-")
 
 
 def read_mask(path: Path) -> Mask:
@@ -127,6 +128,10 @@ def read_mask(path: Path) -> Mask:
         ) from error
     if pixels.ndim == 3:
         pixels = pixels.max(axis=2)
+    if (values := len(np.unique(pixels[pixels > 0]))) > 1:
+        raise PromptError(
+            f"the mask {path} holds {values} values beside 0; give one object per file (0 and one other value)"
+        )
     mask: Mask = pixels > 0
     return mask
 
@@ -140,9 +145,12 @@ def _read_json(path: Path, parts: dict[tuple[int, int], Parts]) -> None:
         raise
     except OSError as error:
         raise PromptError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{path} is not a text file; a saved session is given as the SOURCE") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         example = '{"object_id": 1, "frame": 0, "points": [[x, y, 1]]}'
-        raise PromptError(f"{path} is no list of prompts like {example}: {error!r}") from error
+        reason = f"no key {error}" if isinstance(error, KeyError) else str(error)
+        raise PromptError(f"{path} is no list of prompts like {example}: {reason}") from error
 
 
 def _add_entry(entry: dict[str, Any], folder: Path, parts: dict[tuple[int, int], Parts]) -> None:

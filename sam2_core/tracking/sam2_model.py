@@ -209,11 +209,13 @@ class Sam2Model:
     def _segmentations(self, prediction: Prediction, size: tuple[int, int]) -> list[Segmentation]:
         logits = prediction.logits_n1hw.float()
         on_host = logits[:, 0].cpu().numpy()
-        visible = (prediction.object_score_n1[:, 0] > 0).tolist()
+        encoded = [mask_of(logits_hw, size) for logits_hw in on_host]
+        there = (prediction.object_score_n1[:, 0] > 0).tolist()
+        visible = [score and mask.area > 0 for score, mask in zip(there, encoded, strict=True)]
         scores = prediction.iou_n.float().clamp(0, 1).tolist()
         return [
             Segmentation(
-                mask_of(on_host[i], size),
+                encoded[i],
                 scores[i] if visible[i] else 0.0,
                 visible[i],
                 Decoded(

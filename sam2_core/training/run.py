@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--validate-every", type=int, default=500, help="steps between validations")
     result.add_argument("--validation-clips", type=int, default=16, help="held-out clips")
     defaults = {"draw": 250, "tell": 300, "early": 120, "images": 160, "pairs": 340, "clips": 650}
-    for name, steps in (defaults | {"long-clips": 190, "last": 450}).items():
+    for name, steps in (defaults | {"long-clips": 190, "last": 560}).items():
         result.add_argument(f"--{name}", type=int, default=steps, help="steps of this stage")
     return result
 

@@ -189,7 +189,7 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        keep = min(self.plan.average, (1 + self.step) / (10 + self.step))
+        keep = min(self.plan.average, self.step / (self.step + 30))  # the last thirtieth of the run
         state = self.network.state_dict()
         names = list(state)
         torch._foreach_lerp_([self.averaged[n] for n in names], [state[n] for n in names], 1 - keep)
