@@ -37,7 +37,8 @@ def test_listing_what_is_registered_loads_no_torch() -> None:
 
 PUBLIC = """
 Box Candidate ExportError FrameResult ImageOptions LiveVideo Mask Masklet MaskletFrame ModelError
-Point Prompt PromptError RunLengths SAM2Error Session SessionClosedError SessionError SupersededError Video VideoError
+Point Prompt PromptError RunLengths SAM2Error Session SessionClosedError SessionError SupersededError
+Video VideoError
 exporter hookimpl load_model open_session open_video
 """
 

@@ -130,7 +130,7 @@ def read_mask(path: Path) -> Mask:
         pixels = pixels.max(axis=2)
     if (values := len(np.unique(pixels[pixels > 0]))) > 1:
         raise PromptError(
-            f"the mask {path} holds {values} values beside 0; give one object per file (0 and one other value)"
+            f"the mask {path} holds {values} values beside 0; give one object per file (0 and one value)"
         )
     mask: Mask = pixels > 0
     return mask
