@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 from PIL import Image as PILImage
 
 from sam2_core.cli.failures import UsageError
-from sam2_core.errors import PromptError
+from sam2_core.errors import PromptError, SessionError
+from sam2_core.session import Session, open_session
 from sam2_core.types import Box, Mask, Point, Prompt
 
 PLAIN = {"1", "L", "P", "RGB", "F", "I", "I;16", "I;16B"}
@@ -55,6 +57,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an image whose non-black pixels are the object",
     )
     group.add_argument("--prompts", type=Path, metavar="FILE.json", help="a list of prompts (see the README)")
+
+
+@contextmanager
+def opened(options: argparse.Namespace) -> Iterator[Session]:
+    """The session that a command line asks for, with its prompts.
+
+    Raises:
+        SessionError: if there is no prompt, neither on the command line nor in a saved session.
+    """
+    wanted = read(options)  # before anything large is loaded
+    with open_session(
+        options.source, model=options.model, device=options.device, precision=options.precision
+    ) as session:
+        for prompt in wanted:
+            session.add_prompt(prompt)
+        if not session.prompts:
+            raise SessionError("no prompt was given; add --point, --box, --mask or --prompts")
+        yield session
 
 
 def read(options: argparse.Namespace) -> list[Prompt]:

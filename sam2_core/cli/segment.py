@@ -6,8 +6,6 @@ import argparse
 from typing import Any
 
 from sam2_core.cli import common, prompts
-from sam2_core.errors import SessionError
-from sam2_core.session import open_session
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -26,14 +24,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     clock, output = common.Clock(), common.Output.of(options)
-    wanted = prompts.read(options)
-    with open_session(
-        options.source, model=options.model, device=options.device, precision=options.precision
-    ) as session:
-        for prompt in wanted:
-            session.add_prompt(prompt)
-        if not session.prompts:
-            raise SessionError("no prompt was given; add --point, --box, --mask or --prompts")
+    with prompts.opened(options) as session:
         masklets = session.masklets()
         output.write(masklets, session.video)
         common.report(

@@ -13,7 +13,7 @@ from typing import Any
 from sam2_core.cli import common, prompts
 from sam2_core.cli.failures import one_line
 from sam2_core.errors import SessionError
-from sam2_core.session import Session, open_session
+from sam2_core.session import Session
 from sam2_core.types import FrameResult
 
 
@@ -46,14 +46,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     clock, output, stopped = common.Clock(), common.Output.of(options), None
     _check_save(options.save)
-    wanted = prompts.read(options)
-    with open_session(
-        options.source, model=options.model, device=options.device, precision=options.precision
-    ) as session:
-        for prompt in wanted:
-            session.add_prompt(prompt)
-        if not session.prompts:
-            raise SessionError("no prompt was given; add --point, --box, --mask or --prompts")
+    with prompts.opened(options) as session:
         results, total = _propagation(session, options.frames, options.both)
         try:
             for _ in common.watched(results, total):
@@ -102,14 +95,18 @@ def _frames(text: str) -> range:
 def _propagation(session: Session, frames: range | None, both: bool) -> tuple[Iterator[FrameResult], int]:
     """The passes that the options ask for, and how many frames they have together."""
     count = len(session.video)
-    prompted = [prompt.frame_index for prompt in session.prompts]
-    wanted = range(min(prompted), count) if frames is None else frames
+    prompted = [(prompt.frame_index, prompt.object_id) for prompt in session.prompts]
+    firsts = [min(frame for frame, of in prompted if of == object_id) for object_id in session.object_ids]
+    last = max(prompted)[0]
+    wanted = range(min(firsts), count) if frames is None else frames
     wanted = range(wanted.start, min(wanted.stop, count))
     if not len(wanted):
-        raise SessionError(f"--frames {frames} holds no frame; the video has frames 0..{count - 1}")
+        raise SessionError(
+            f"--frames from {wanted.start} on holds no frame; the video has frames 0..{count - 1}"
+        )
     if frames is None and both:
-        return session.propagate(), count - min(prompted) + max(prompted)
+        return session.propagate(), count - min(firsts) + max(firsts)
     passes = [wanted]
     if both:
-        passes.append(range(min(max(prompted), wanted.stop - 1), wanted.start - 1, -1))
+        passes.append(range(min(last, wanted.stop - 1), wanted.start - 1, -1))
     return chain.from_iterable(map(session.propagate, passes)), sum(map(len, passes))
