@@ -123,6 +123,7 @@ _NANO = SAM2Config(
     memory_layers=2,
     memory_hidden=512,
     memory_dropout=0.0,
+    memory_slots=3,  # two tracked frames: with more it believes its own mistakes
     rope_theta=100.0,  # a 16 x 16 grid: lower frequencies would hardly turn
     mask_dims=(4, 16, 64, 128),
     decoder_hidden=512,

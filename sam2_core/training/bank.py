@@ -177,7 +177,7 @@ def collect(dice: Dice, clips: list[Clip], objects: int, smallest: int = 24) -> 
     for clip in clips:
         areas = clip.window(0, 1).areas()[0]
         fit = areas >= min(smallest, float(areas.max()))
-        wish = fit * areas**0.35  # most things are small; large ones are picked more often
+        wish = fit * areas**0.5  # most things are small; large ones are picked more often
         chosen = torch.multinomial(wish, min(objects, int(fit.sum())), generator=dice.generator)
         chosen = chosen.repeat(-(-objects // len(chosen)))[:objects]
         masks.append(clip.masks(chosen))
@@ -192,13 +192,20 @@ def draw_batch(
     chosen: list[Clip] = []
     while len(chosen) < clips:
         clip = bank.draw(dice, step)
-        jump = dice.integer(1, max(1, min(stride, (bank.frames - 1) // max(1, frames - 1))))
-        first = dice.integer(0, bank.frames - 1 - (frames - 1) * jump)
-        pick = slice(first, first + (frames - 1) * jump + 1, jump)
+        pick = _course(dice, bank.frames, frames, stride)
         clip = disguised(dice, Clip(clip.frames[pick], clip.labels[pick], clip.table))
         if _most(clip) > 0:
             chosen.append(clip)
     return collect(dice, chosen, objects)
+
+
+def _course(dice: Dice, there: int, wanted: int, stride: int) -> list[int]:
+    """Which frames are taken: a run with a stride; where the clip ends it is gone through backwards."""
+    jump = dice.integer(1, max(1, min(stride, (there - 1) // max(1, wanted - 1))))
+    first = dice.integer(0, max(0, there - 1 - (wanted - 1) * jump))
+    lap = max(1, 2 * (there - 1))
+    places = [(first + index * jump) % lap for index in range(wanted)]
+    return [place if place < there else lap - place for place in places]
 
 
 def _most(clip: Clip) -> float:

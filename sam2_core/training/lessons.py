@@ -9,12 +9,13 @@ import torch
 from sam2_core.models.sam2 import SAM2
 from sam2_core.training.bank import ClipBank, draw_batch
 from sam2_core.training.losses import LossWeights
-from sam2_core.training.prompts import KINDS, PromptMix, corrections
+from sam2_core.training.prompts import KINDS, PromptMix, corrections, spoiled
 from sam2_core.training.random import Dice
 from sam2_core.training.rollout import (
     Decoding,
     Script,
     answer,
+    corrected,
     enlarged,
     first_prompts,
     per_object,
@@ -33,6 +34,7 @@ class SegmentImages(Stage):
         objects: of each image.
         boxed: how often the first prompt is a box.
         rounds: at most that many correction clicks.
+        mended: how often a step is about wrong masks and one click on each instead.
         weights, mix: losses and prompts.
     """
 
@@ -40,6 +42,7 @@ class SegmentImages(Stage):
     objects: int = 5
     boxed: float = 0.35
     rounds: int = 2
+    mended: float = 0.0
     new_clips: float = 0.6
     weights: LossWeights = field(default_factory=LossWeights)
     mix: PromptMix = field(default_factory=PromptMix)
@@ -49,6 +52,11 @@ class SegmentImages(Stage):
         batch = draw_batch(own, bank, step, self.clips, 1, self.objects)
         masks, truth, visible = batch.masks[0], batch.truth(0), batch.visible[0]
         features = per_object(network.encode_image(batch.images), 0, self.clips, len(masks))
+        if self.mended and shared.chance(self.mended):
+            mended = corrected(network, features, spoiled(own, masks), masks, self.mix, own)
+            alone = torch.ones_like(visible)
+            loss = decoding_loss(Decoding(0, mended, alone, True), truth, visible, self.weights)
+            return Lesson(loss.total, {"mended": float(loss.iou.mean())})
         boxed = own.chances(self.boxed, len(masks))
         points, single, previous = first_prompts(own, masks, boxed, self.mix), boxed, None
         losses, figures = [], dict[str, float]()
@@ -71,6 +79,8 @@ class FollowObjects(Stage):
     Attributes:
         clips: per step and process.
         frames: of each clip.
+        lead: half of the time up to so many more frames lie between the first and the others; nothing is
+            learnt on them.
         stride: frames are taken with a random stride up to this.
         objects: of each clip.
         corrected: how often a later frame is corrected.
@@ -81,6 +91,7 @@ class FollowObjects(Stage):
 
     clips: int = 3
     frames: int = 4
+    lead: int = 0
     stride: int = 2
     objects: int = 4
     corrected: float = 0.2
@@ -94,12 +105,13 @@ class FollowObjects(Stage):
         """One kind of prompt for all objects of the step."""
         if shared.chance(self.images):
             return self.image_stage.lesson(network, bank, step, own, shared)
-        batch = draw_batch(own, bank, step, self.clips, self.frames, self.objects, self.stride)
+        lead = shared.integer(1, self.lead) if self.lead and shared.chance(0.5) else 0
+        batch = draw_batch(own, bank, step, self.clips, self.frames + lead, self.objects, self.stride)
         kind = KINDS[int(self.mix.draw(shared, 1))]
-        corrected = shared.integer(1, self.frames - 1) if shared.chance(self.corrected) else None
+        late = lead + shared.integer(1, self.frames - 1) if shared.chance(self.corrected) else None
         clicked = 1 if kind != "mask" and shared.chance(0.3) else 0
         visible, losses, overlaps = batch.visible, [], []
-        for answered in roll_out(network, batch, Script(kind, clicked, corrected, self.mix), own):
+        for answered in roll_out(network, batch, Script(kind, clicked, late, lead, self.mix), own):
             t = answered.frame
             loss = decoding_loss(answered, batch.truth(t), visible[t], self.weights)
             losses.append(loss.total)

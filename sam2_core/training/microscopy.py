@@ -49,7 +49,7 @@ def make_microscopy(seed: int, frames: int, size: int = 256, device: torch.devic
 
 
 def _cells(dice: Dice, frames: int, size: int) -> Cells:
-    base = dice.log_number(3.2, 36) * size / 256
+    base = dice.log_number(3.2, 48) * size / 256
     cover = dice.number(0.04, 0.5)
     count = max(2, min(60, int(cover * size * size / (math.pi * base * base))))
     radius = base * torch.exp(dice.normal(count) * dice.number(0.03, 0.25))

@@ -107,6 +107,29 @@ def _thickness(regions: Tensor) -> Tensor:
     return thick[:, 0]
 
 
+def spoiled(dice: Dice, masks: Tensor, joined: float = 0.2) -> Tensor:
+    """Masks as a tracker leaves them: shifted a little, bits lost or leaked, sometimes with a neighbour.
+
+    Args:
+        dice: where chance comes from.
+        masks: ``(n, height, width)`` bool; neighbours in the row may be neighbours in the picture.
+        joined: how often the next mask of the row is added.
+    """
+    count, height, width = masks.shape
+    extent = boxes(masks)
+    side = (extent[:, 2:] - extent[:, :2]).amax(1).clamp(min=4)
+    shift = (dice.normal(count, 2) * side[:, None] * 0.06).round().long()
+    row = (torch.arange(height, device=masks.device)[None, :, None] - shift[:, 1, None, None]) % height
+    column = (torch.arange(width, device=masks.device)[None, None, :] - shift[:, 0, None, None]) % width
+    moved = masks[torch.arange(count, device=masks.device)[:, None, None], row, column]
+    moved |= masks.roll(1, 0) & dice.chances(joined, count, 1, 1)
+    cells, coarse = dice.integer(5, 20), (height // _CELL, width // _CELL)
+    field = functional.interpolate(dice.normal(count, 1, cells, cells), coarse, mode="bicubic")
+    near = functional.max_pool2d(functional.max_pool2d(moved[:, None].float(), _CELL), 5, 1, 2) > 0
+    bitten = near & (field > dice.uniform(0.3, 1.6, count, 1, 1, 1)) & dice.chances(0.85, count, 1, 1, 1)
+    return moved ^ bitten[:, 0].repeat_interleave(_CELL, 1).repeat_interleave(_CELL, 2)
+
+
 def corrections(dice: Dice, predicted: Tensor, truth: Tensor, mix: PromptMix) -> tuple[Tensor, Tensor]:
     """One click per object where the prediction is wrong; sometimes just on the object.
 

@@ -16,9 +16,6 @@ from sam2_core.training.bank import Batch
 from sam2_core.training.prompts import PromptMix, clicks, corrections, noisy_boxes
 from sam2_core.training.random import Dice
 
-RECENT, POINTERS = 6, 16
-"""How many tracked frames' memories and how many frames' pointers are read (SAM 2)."""
-
 
 def per_object(features: Features, start: int, clips: int, objects: int) -> Features:
     """The features of one frame of each clip, once per object (expanded, which is cheap to differentiate)."""
@@ -67,6 +64,8 @@ def counted_masks(single: Tensor) -> Tensor:
 
 def answer(prediction: Prediction, single: Tensor) -> Tensor:
     """The logits that a user would see, ``(n, 1, height, width)``: the best of those that answer."""
+    if prediction.all_logits_nkhw.shape[1] == 1:  # a given mask
+        return prediction.all_logits_nkhw
     score = prediction.ious_nk.masked_fill(~counted_masks(single), -1.0)
     row = torch.arange(len(score), device=score.device)
     return prediction.all_logits_nkhw[row, score.argmax(1)][:, None]
@@ -92,14 +91,14 @@ class Recollection:
 
     def tokens(self, network: SAM2, frame: int) -> MemoryTokens:
         """What a frame reads."""
-        last = network.config.memory_slots - 1
-        spatial = [(memory, last) for memory, _ in self.conditioning.values()]
-        span = range(min(RECENT, frame), 0, -1)
+        memory_span, pointer_span = network.config.memory_slots - 1, network.config.pointers - 1
+        spatial = [(memory, memory_span) for memory, _ in self.conditioning.values()]
+        span = range(min(memory_span, frame), 0, -1)
         spatial += [(self.tracked[frame - d][0], d - 1) for d in span if frame - d in self.tracked]
-        pointers = [(p, (frame - t) / (POINTERS - 1)) for t, (_, p) in self.conditioning.items()]
-        for distance in range(1, POINTERS):
+        pointers = [(p, (frame - t) / pointer_span) for t, (_, p) in self.conditioning.items()]
+        for distance in range(1, pointer_span + 1):
             if frame - distance in self.tracked:
-                pointers.append((self.tracked[frame - distance][1], distance / (POINTERS - 1)))
+                pointers.append((self.tracked[frame - distance][1], distance / pointer_span))
         return network.memory_tokens(spatial, pointers)
 
 
@@ -128,27 +127,49 @@ class Script:
         kind: "mask", "box" or "click" on the first frame.
         corrections: correction clicks on the first frame (not after a mask).
         corrected: a later frame that is corrected with one click, or None.
+        lead: so many frames after the first are only gone through, without gradients: the frames behind
+            them are learnt from the masks and memories of a network that has drifted by then.
         mix: how prompts are drawn.
     """
 
     kind: str
     corrections: int = 0
     corrected: int | None = None
+    lead: int = 0
     mix: PromptMix = field(default_factory=PromptMix)
 
 
 def roll_out(network: SAM2, batch: Batch, script: Script, dice: Dice) -> Iterator[Decoding]:
-    """Prompt the first frame, track through the others; yields every answer, corrections included."""
-    features = network.encode_image(batch.images)
+    """Prompt the first frame, track through the others; yields every answer, corrections included.
+
+    Given masks and the frames of the lead are not answers that one could learn from.
+    """
     memory = Recollection()
-    count, objects = len(batch.masks), batch.masks.shape[1]
-    for frame in range(count):
-        own = per_object(features, frame * batch.clips, batch.clips, objects)
-        tokens = memory.tokens(network, frame) if frame else None
-        steps = list(_answers(network, own, tokens, batch.masks[frame], script, dice, frame))
-        yield from (step for step in steps if not (step.prompted and script.kind == "mask" and frame == 0))
-        if frame + 1 < count:
-            _remember(network, own, batch, steps[-1], memory)
+    count = len(batch.masks)
+    learnt = torch.is_grad_enabled()
+    for frame, own in enumerate(_encoded(network, batch, script.lead)):
+        leading = 1 <= frame <= script.lead
+        with torch.set_grad_enabled(learnt and not leading):
+            tokens = memory.tokens(network, frame) if frame else None
+            steps = list(_answers(network, own, tokens, batch.masks[frame], script, dice, frame))
+            if not leading:
+                yield from (step for step in steps if not (script.kind == "mask" and frame == 0))
+            if frame + 1 < count:
+                _remember(network, own, batch, steps[-1], memory)
+
+
+def _encoded(network: SAM2, batch: Batch, lead: int) -> Iterator[Features]:
+    """The features of each frame, once per object; those of the lead without gradients."""
+    clips, objects = batch.clips, batch.masks.shape[1]
+    middle = batch.images[clips : (1 + lead) * clips]
+    watched = network.encode_image(torch.cat([batch.images[:clips], batch.images[(1 + lead) * clips :]]))
+    yield per_object(watched, 0, clips, objects)
+    for start in range(0, len(middle), clips):
+        with torch.no_grad():
+            passed = network.encode_image(middle[start : start + clips])
+        yield per_object(passed, 0, clips, objects)
+    for start in range(clips, len(batch.images) - len(middle), clips):
+        yield per_object(watched, start, clips, objects)
 
 
 def _answers(
@@ -161,7 +182,7 @@ def _answers(
     frame: int,
 ) -> Iterator[Decoding]:
     single = torch.ones(len(truth), dtype=torch.bool, device=truth.device)
-    points, clicked = None, 1 if frame == script.corrected else 0
+    points, clicked = None, 0
     if tokens is None:
         if script.kind == "mask":
             # In float32: antialiased resizing has no bfloat16 on a CPU.
@@ -183,6 +204,32 @@ def _answers(
             own, points, tokens, previous.clamp(-32, 32), multimask=False, stability_fallback=False
         )
         yield Decoding(frame, prediction, single, True)
+    if frame == script.corrected:
+        shown = enlarged(answer(prediction, single), truth.shape[-1])
+        yield Decoding(frame, corrected(network, own, shown, truth, script.mix, dice), single, True)
+
+
+def corrected(
+    network: SAM2, own: Features, shown: Tensor, truth: Tensor, mix: PromptMix, dice: Dice
+) -> Prediction:
+    """One click on a mask that is a little wrong, as ``Session.correction`` puts it.
+
+    The mask comes as hard logits, with a point on it that says what it means, and without memories.
+
+    Args:
+        network: answers with its single mask.
+        own: features, once per object.
+        shown, truth: ``(n, height, width)`` bool.
+        mix: where clicks go.
+        dice: where chance comes from.
+    """
+    both = shown & truth
+    inner = torch.where(both.flatten(1).any(1)[:, None, None], both, truth)
+    points = with_click(None, clicks(dice, inner, 1.0), torch.ones(len(truth), device=truth.device).long())
+    points = with_click(points, *corrections(dice, shown, truth, mix))
+    size = own.stride4.shape[-2:]
+    hard = functional.interpolate(shown[:, None].float() * 20 - 10, size, mode="bilinear", antialias=True)
+    return network.segment(own, points, None, hard, multimask=False, stability_fallback=False)
 
 
 def _remember(network: SAM2, own: Features, batch: Batch, step: Decoding, memory: Recollection) -> None:

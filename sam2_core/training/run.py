@@ -19,11 +19,13 @@ from sam2_core.training.trainer import Plan, Progress, Trainer
 from sam2_core.training.warmups import DrawPrompts, TellApart
 
 _GENTLE = LossWeights(focal=5, balanced=1)
+_FAIR = LossWeights(iou=2, alpha=0.5)
+"""Objects must not shrink from frame to frame, and of three masks the best shall be chosen."""
 
 
 def plan(arguments: argparse.Namespace) -> Plan:
     """The stages with the numbers of steps that were asked for."""
-    images = SegmentImages(arguments.images, rate=4e-4)
+    images = SegmentImages(arguments.images, rate=4e-4, weights=_FAIR)
     early = replace(images, steps=arguments.early, weights=_GENTLE, rounds=1)
     mix = PromptMix(mask=0.6, box=0.2, click=0.2)
     pairs = FollowObjects(
@@ -36,24 +38,22 @@ def plan(arguments: argparse.Namespace) -> Plan:
         images=0.35,
         mix=mix,
         new_clips=0.8,
+        weights=_FAIR,
+        image_stage=images,
     )
     clips = replace(
         pairs, steps=arguments.clips, clips=3, frames=4, stride=2, corrected=0.2, images=0.25, new_clips=0.5
     )
-    choosy = LossWeights(iou=2)  # of three masks, the best is not always chosen
-    long_clips = replace(
+    follow = replace(
         clips,
-        steps=arguments.long_clips,
-        clips=2,
-        frames=8,
-        stride=1,
-        image_stage=replace(images, weights=choosy),
-        weights=choosy,
+        steps=arguments.follow,
+        lead=arguments.lead,
+        rate=3e-4,
+        final_rate=1e-5,
+        cool_down=arguments.follow // 3,
+        image_stage=replace(images, mended=0.3),
+        new_clips=1.5,
     )
-    fair = LossWeights(iou=2, alpha=0.5)  # objects must not shrink from frame to frame
-    last = replace(long_clips, steps=arguments.last, clips=3, frames=5, rate=3e-4)
-    last = replace(last, weights=fair, image_stage=replace(images, weights=fair))
-    last = replace(last, cool_down=arguments.last, final_rate=1e-5)
     stages: tuple[Stage, ...] = (
         DrawPrompts(arguments.draw),
         TellApart(arguments.tell),
@@ -61,8 +61,7 @@ def plan(arguments: argparse.Namespace) -> Plan:
         images,
         pairs,
         clips,
-        long_clips,
-        last,
+        follow,
     )
     return Plan(stages=stages, seed=arguments.seed)
 
@@ -78,8 +77,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--validate-every", type=int, default=500, help="steps between validations")
     result.add_argument("--validation-clips", type=int, default=16, help="held-out clips")
     defaults = {"draw": 250, "tell": 300, "early": 120, "images": 160, "pairs": 340, "clips": 650}
-    for name, steps in (defaults | {"long-clips": 190, "last": 560}).items():
+    for name, steps in (defaults | {"follow": 3000}).items():
         result.add_argument(f"--{name}", type=int, default=steps, help="steps of this stage")
+    result.add_argument("--lead", type=int, default=10, help="frames that are only gone through, at most")
     return result
 
 

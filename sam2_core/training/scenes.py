@@ -128,6 +128,9 @@ def _sprites(dice: Dice, count: int) -> Tensor:
     reach = scale[:, :1] * dice.uniform(0.6, 1.15, count, _PARTS)
     reach[:, 0] = 0
     stretch = dice.log_uniform(0.5, 2, count, _PARTS, 1, 1)
+    limbs = dice.chances(0.4, count, _PARTS - 1, 1, 1)  # necks, legs, tails
+    stretch[:, 1:] = torch.where(limbs, dice.log_uniform(1.7, 3, count, _PARTS - 1, 1, 1), stretch[:, 1:])
+    scale[:, 1:] = torch.where(limbs[..., 0, 0], scale[:, 1:] * 0.7, scale[:, 1:])
     px = (x - (reach * angle.cos())[..., None, None]) / scale[..., None, None]
     py = (y - (reach * angle.sin())[..., None, None]) / scale[..., None, None]
     depth = inside(parts, px * stretch, py / stretch) * scale[..., None, None]
