@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays, nested_dtypes, scalar_dtypes
 
 from sam2_core.errors import VideoError
-from sam2_core.videos import ArrayVideo, ImageOptions, open_source
+from sam2_core.videos import ArrayVideo, ImageOptions, LiveVideo, open_source
 from sam2_core.videos.arrays import open_npy
 from sam2_core.videos.axes import layout_of
 
@@ -212,3 +215,52 @@ def test_pickles_npz_and_rubbish_are_refused(tmp_path: Path) -> None:
             open_npy(tmp_path / name)
     with pytest.raises(VideoError, match=r"numpy\.save it as \.npy"):
         open_source(tmp_path / "a.npz")
+
+
+ANYTHING = arrays(
+    st.one_of(scalar_dtypes(), nested_dtypes()), array_shapes(min_dims=0, max_dims=6, min_side=0, max_side=6)
+)
+LIMITS = st.sampled_from([None, (0, 1), (74, 495), (-1e300, 1e300)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANYTHING, LIMITS)
+def test_any_array_gives_8_bit_rgb_or_is_refused_in_one_line(
+    array: np.ndarray, limits: tuple[float, float] | None
+) -> None:
+    for opened in (ArrayVideo, opened_live):
+        try:
+            video = opened(array, ImageOptions(contrast_limits=limits))
+            for frame in video:
+                assert (frame.shape, frame.dtype) == ((*video.size, 3), np.uint8)
+        except VideoError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - some, not all
+
+
+def opened_live(array: np.ndarray, options: ImageOptions) -> LiveVideo:
+    live = LiveVideo(options=options)
+    live.append(array)
+    return live
+
+
+@pytest.mark.parametrize("dtype", [">u2", "<u2", ">i4", ">f4", ">f8", "i2", "f2"])
+def test_the_order_of_bytes_and_the_type_do_not_matter(dtype: str) -> None:
+    values = np.linspace(74, 495, 12 * 63).reshape(12, 7, 9).round()
+    expected = np.stack(list(ArrayVideo(values)))
+    shown = np.stack(list(ArrayVideo(values.astype(dtype))))
+    assert np.abs(expected.astype(int) - shown).max() <= 1
+    assert (shown.min(), shown.max()) == (0, 255)
+
+
+def test_an_array_of_unknown_size_is_refused() -> None:
+    unknown = dask.array.from_array(GRAY)
+    with pytest.raises(VideoError, match="has no known size; compute it"):
+        ArrayVideo(unknown[unknown[:, 0, 0] > 9])
+
+
+@pytest.mark.parametrize("frame", [None, [[1, 2], [3]], "image", np.zeros((0, 5)), np.zeros((5, 5, 0))])
+def test_a_live_video_refuses_what_is_no_frame(frame: object) -> None:
+    live = LiveVideo()
+    with pytest.raises(VideoError, match=r"frame"):
+        live.append(frame)
+    assert len(live) == 0

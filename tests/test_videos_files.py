@@ -1,7 +1,4 @@
-"""Video files. Every frame carries its number as a bar code, so that it can be told from its neighbours."""
-
 import random
-from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,51 +11,20 @@ from sam2_core.videos import ImageOptions
 from sam2_core.videos.decoder import Decoder
 from sam2_core.videos.files import VideoFile
 from sam2_core.videos.frame_index import FrameIndex, Stamp
+from tests.films_for_tests import (
+    CLOSED,
+    HEIGHT,
+    OPEN,
+    WIDTH,
+    X265,
+    bar_code,
+    cover_of,
+    faststart,
+    number_in,
+    silence,
+    write,
+)
 
-BAR = 8  # pixels; ten bars, white for 1
-HEIGHT, WIDTH = 32, 96
-
-
-def bar_code(number: int) -> np.ndarray:
-    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-    for bit in range(10):
-        image[:16, bit * BAR : (bit + 1) * BAR] = 255 * (number >> bit & 1)
-    return image
-
-
-def number_in(image: np.ndarray) -> int:
-    centres = image[8, BAR // 2 : 10 * BAR : BAR].mean(axis=-1)
-    return sum(int(value > 127) << bit for bit, value in enumerate(centres))
-
-
-def write(
-    path: Path,
-    frames: int = 40,
-    codec: str = "libx264",
-    times: Sequence[int] | None = None,
-    prepare: Callable[[av.VideoStream], None] = lambda stream: None,
-    **options: str,
-) -> Path:
-    """A video of bar codes; ``times`` are milliseconds, for a variable frame rate."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options)
-        stream.width, stream.height = WIDTH, HEIGHT
-        stream.pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
-        if times is not None:
-            stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
-        prepare(stream)
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(bar_code(number), format="rgb24")
-            frame.pts = number if times is None else times[number]
-            frame.time_base = Fraction(1, 25 if times is None else 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-CLOSED = {"g": "12", "bf": "3", "crf": "12"}
-OPEN = {**CLOSED, "x264-params": "open-gop=1:scenecut=0"}
-X265 = {"crf": "8", "x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}
 KINDS = {
     "b-frames.mp4": ("libx264", CLOSED),
     "open-groups.mp4": ("libx264", OPEN),
@@ -85,6 +51,43 @@ def test_every_frame_is_the_right_one_in_any_order(tmp_path: Path, name: str) ->
             assert len(video) == 40
             assert [number_in(video[i]) for i in order] == list(order)
             video.close()
+
+
+def in_any_order(path: Path, size: tuple[int, int] = (HEIGHT, WIDTH)) -> None:
+    for order in (range(40), random.Random(0).sample(range(40), 40), range(39, -1, -3)):
+        video = VideoFile(path, cache_bytes=0)
+        assert (len(video), video.size) == (40, size)
+        assert [number_in(video[i]) for i in order] == list(order)
+
+
+PIXELS = {
+    "ten-bit.mp4": ("libx264", "yuv420p10le", CLOSED),
+    "ten-bit.mkv": ("libx265", "yuv420p10le", X265),
+    "alpha.webm": ("libvpx-vp9", "yuva420p", KINDS["vp9.webm"][1]),
+    "alpha.mov": ("png", "rgba", {}),
+    "alpha.mkv": ("ffv1", "bgra", {}),
+    "odd.avi": ("mjpeg", "yuvj420p", {}),
+    "odd.webm": ("libvpx-vp9", "yuv420p", KINDS["vp9.webm"][1]),
+}
+
+
+@pytest.mark.parametrize("name", PIXELS)
+def test_pixels_of_any_kind_are_read(tmp_path: Path, name: str) -> None:
+    codec, pixels, options = PIXELS[name]
+    height, width = (33, 97) if name.startswith("odd") else (HEIGHT, WIDTH)
+
+    def prepare(stream: av.VideoStream) -> None:
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
+
+    in_any_order(write(tmp_path / name, codec=codec, prepare=prepare, **options), (height, width))
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.ts", "fragments.mp4"])
+def test_a_film_may_begin_late_and_lie_in_fragments(tmp_path: Path, name: str) -> None:
+    fragments = {"movflags": "frag_keyframe+empty_moov"} if name == "fragments.mp4" else {"use_editlist": "0"}
+    times = [2000 + 40 * i for i in range(40)]
+    given = times if name != "late.ts" else None  # which begins late by itself
+    in_any_order(write(tmp_path / name, times=given, container_options=fragments, **CLOSED))
 
 
 def test_frames_at_irregular_times_are_found_by_their_number(tmp_path: Path) -> None:
@@ -200,41 +203,6 @@ def test_a_film_in_16_bit_gray_is_stretched_and_not_black(tmp_path: Path) -> Non
     assert given.max() == 2
 
 
-def test_a_truncated_file_gives_the_frames_that_it_has(tmp_path: Path) -> None:
-    data = write(tmp_path / "whole.mkv", frames=60, **CLOSED).read_bytes()
-    (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
-    video = VideoFile(tmp_path / "cut.mkv")
-    assert 5 < len(video) < 60
-    assert [number_in(video[i]) for i in range(len(video) - 1)] == list(range(len(video) - 1))
-    with pytest.raises(VideoError, match=f"frame {len(video)} does not exist"):
-        video[len(video)]
-
-
-def faststart(path: Path) -> bytes:
-    """A video whose header stands before its frames, as on the web."""
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=25, options={**CLOSED, "bf": "0"})
-        stream.width, stream.height = WIDTH, HEIGHT
-        for number in range(60):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(bar_code(number), format="rgb24")))
-        container.mux(stream.encode(None))
-    return path.read_bytes()
-
-
-def test_a_truncated_download_gives_its_frames_and_names_the_broken_one(tmp_path: Path) -> None:
-    data = faststart(tmp_path / "whole.mp4")
-    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 3 // 4])
-    for order in (1, -1):
-        video = VideoFile(tmp_path / "cut.mp4")
-        readable = []
-        for i in range(len(video))[::order]:
-            try:
-                readable.append(number_in(video[i]) == i)
-            except VideoError as error:
-                assert f"frame {i} of 'cut.mp4' cannot be decoded" in str(error)  # noqa: PT017 - some, not all
-        assert sum(readable) > 20
-
-
 def test_a_hole_in_a_file_costs_only_its_frames(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mov", codec="mjpeg")
     data = bytearray(path.read_bytes())
@@ -299,19 +267,27 @@ def test_a_file_that_is_no_video_is_refused_in_one_line(tmp_path: Path, content:
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_with_sound_only_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cover", [False, True])
+def test_a_file_with_sound_only_is_refused(tmp_path: Path, cover: bool) -> None:
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        picture = cover_of(container) if cover else None
         stream = container.add_stream("aac", rate=44100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 44100
-        container.mux(stream.encode(frame))
+        if picture is not None:
+            image = av.VideoFrame.from_ndarray(np.zeros((640, 640, 3), np.uint8), format="rgb24")
+            container.mux(picture.encode(image))
+        container.mux(stream.encode(silence(0)))
         container.mux(stream.encode(None))
     with pytest.raises(VideoError, match="no video stream"):
         VideoFile(tmp_path / "sound.mp4")
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_sound_and_the_picture_of_a_cover_are_not_the_film(tmp_path: Path, name: str) -> None:
+    in_any_order(write(tmp_path / name, cover=name == "a.mp4", sound=True, **CLOSED))
+
+
 def test_a_file_without_a_readable_frame_is_refused(tmp_path: Path) -> None:
-    data = bytearray(faststart(tmp_path / "a.mp4"))
+    data = bytearray(faststart(tmp_path / "a.mp4").read_bytes())
     start = data.index(b"mdat") + 4
     data[start:] = bytes(len(data) - start)
     (tmp_path / "a.mp4").write_bytes(data)

@@ -139,6 +139,86 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
     assert video[0][0, -1].tolist() == [255, 255, 255]
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_photographs_are_turned_in_each_of_the_eight_ways(tmp_path: Path, suffix: str) -> None:
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:8, :8] = 255
+    turned = [pixels, pixels[:, ::-1], pixels[::-1, ::-1], pixels[::-1]]
+    turned += [image.swapaxes(0, 1) for image in (turned[0], turned[3], turned[2], turned[1])]
+    for orientation, expected in enumerate(turned, 1):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(pixels).save(tmp_path / f"a.{suffix}", exif=exif, quality=100, lossless=True)
+        video = open_source(tmp_path / f"a.{suffix}")
+        assert video.size == expected.shape[:2]
+        assert np.array_equal(video[0] > 127, expected > 127)
+
+
+def test_inks_are_shown_as_colours(tmp_path: Path) -> None:
+    inks = np.full((16, 16, 4), (255, 255, 0, 0), np.uint8)  # cyan and magenta
+    Image.fromarray(inks, "CMYK").save(tmp_path / "a.jpg", quality=100)
+    assert np.abs(open_source(tmp_path / "a.jpg")[0].astype(int) - (0, 0, 255)).max() < 5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_gray_with_alpha_is_gray(tmp_path: Path, dtype: type) -> None:
+    ramp = np.linspace(0, np.iinfo(dtype).max, 48).reshape(6, 8).astype(dtype)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.stack([ramp, ramp[::-1]], axis=-1)))
+    frame = open_source(tmp_path / "a.png")[0]
+    assert np.array_equal(frame, np.repeat(frame[..., :1], 3, axis=-1))
+    assert np.array_equal(read_image(tmp_path / "a.png"), ramp)
+    assert (frame.min(), frame.max()) == (0, 255)
+
+
+def test_names_may_hold_spaces_and_any_letters(tmp_path: Path) -> None:
+    folder = tmp_path / "Zeitreihe µm 細胞"
+    folder.mkdir()
+    for number in range(12):
+        save(folder / f"bild é {number}.png", number)
+    assert [int(frame[0, 0, 0]) for frame in open_source(folder)] == list(range(12))
+
+
+def test_links_are_followed_and_a_broken_one_is_not_left_out(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    save(tmp_path / "there" / "a.png", 5)
+    (tmp_path / "here").mkdir()
+    for number, name in enumerate(("a.png", "lost.png", "a.png")):
+        (tmp_path / "here" / f"{number}.png").symlink_to(tmp_path / "there" / name)
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    video = open_source(tmp_path / "link")
+    assert len(video) == 3
+    assert [video[i].max() for i in (0, 2)] == [5, 5]
+    with pytest.raises(VideoError, match=r"cannot read the image '1\.png'"):
+        video[1]
+
+
+def test_a_file_that_vanishes_is_named_when_it_is_read(tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path / f"{number}.png", number)
+    video = open_source(tmp_path)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(VideoError, match=r"cannot read the image '1\.png': .*No such file"):
+        video[1]
+    assert video[2].max() == 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp", "ppm", "tga", "jp2"])
+def test_a_damaged_image_is_refused_and_nothing_else(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(path)
+    data = path.read_bytes()
+    for attempt in range(60):
+        damaged = bytearray(data)
+        for place in rng.integers(0, len(data) if attempt % 2 else 60, 3):
+            damaged[place] = rng.integers(0, 256)
+        path.write_bytes(damaged[: rng.integers(1, len(data)) if attempt % 3 == 0 else None])
+        try:
+            assert open_source(path)[0].dtype == np.uint8
+        except VideoError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - some, not all
+
+
 def test_no_files_are_no_video() -> None:
     with pytest.raises(VideoError, match="no image files"):
         ImageFiles([])

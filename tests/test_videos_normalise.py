@@ -71,6 +71,26 @@ def test_a_constant_image_is_black_and_a_speck_is_white() -> None:
     assert normalised(planes)[0, 0].tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    "dtype", [np.float16, np.float32, np.float64, np.int8, np.int32, np.int64, np.uint64]
+)
+def test_the_largest_and_the_smallest_values_are_told_apart(dtype: type) -> None:
+    info = np.finfo(dtype) if np.issubdtype(dtype, np.floating) else np.iinfo(dtype)
+    half = info.max // 2 if np.issubdtype(dtype, np.integer) else 0
+    planes = np.repeat(np.array([info.min, half, info.max], dtype), 100).reshape(1, 300, 1)
+    shown = normalised(planes)[0, ::100, 0]
+    assert (shown[0], shown[2]) == (0, 255)
+    assert 100 < shown[1] < 210
+
+
+@given(arrays(np.int16, (5, 4, 6, 1)))
+def test_what_is_equal_is_shown_equal_in_all_frames(frames: Planes) -> None:
+    normaliser = Normaliser(PLAIN)
+    shown = np.stack([normaliser(frame, lambda: frames)[..., 0] for frame in frames]).ravel()
+    for value in np.unique(frames):
+        assert len(np.unique(shown[frames.ravel() == value])) == 1
+
+
 def test_true_is_white() -> None:
     assert normalised(np.eye(4, dtype=bool)[..., None])[..., 1].tolist() == (np.eye(4) * 255).tolist()
 
@@ -135,6 +155,9 @@ def test_channels_can_be_chosen() -> None:
         {"contrast_limits": (9, 1)},
         {"contrast_limits": (float("nan"), 1)},
         {"contrast_limits": (1, 2, 3)},
+        {"contrast_limits": (0, float("inf"))},
+        {"contrast_limits": "auto"},
+        {"contrast_limits": [(0, 1), (2,)]},
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, tuple[float, ...]]) -> None:

@@ -16,8 +16,16 @@ from sam2_core.types import Video
 from sam2_core.videos.arrays import ArrayVideo, open_npy
 from sam2_core.videos.live import LiveVideo
 from sam2_core.videos.normalise import DEFAULT, ImageOptions
+from sam2_core.videos.truncation import IncompleteVideoWarning
 
-__all__ = ["ArrayVideo", "ImageOptions", "LiveVideo", "open_source", "sam2_open_video"]
+__all__ = [
+    "ArrayVideo",
+    "ImageOptions",
+    "IncompleteVideoWarning",
+    "LiveVideo",
+    "open_source",
+    "sam2_open_video",
+]
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
@@ -45,6 +53,9 @@ def open_source(source: Any, options: ImageOptions = DEFAULT) -> Video | None:
 
     Returns:
         The video, or None if this package does not know what the source is.
+
+    Warns:
+        IncompleteVideoWarning: for a video file that is cut off; the frames that it holds can be read.
 
     Raises:
         VideoError: if it knows, and the source cannot be read.

@@ -38,7 +38,7 @@ class ArrayVideo:
         self, array: Any, options: ImageOptions = DEFAULT, *, on_close: Callable[[], None] | None = None
     ) -> None:
         self._array = array
-        self._layout = layout_of(tuple(int(n) for n in array.shape), options.axes, options.z)
+        self._layout = layout_of(_shape(array), options.axes, options.z)
         self._channels = shown_channels(self._layout.channels, options)
         self._normaliser = Normaliser(options)
         self._on_close = on_close
@@ -68,8 +68,17 @@ class ArrayVideo:
         except VideoError:
             raise
         except Exception as error:  # whatever a damaged or foreign array raises
-            raise VideoError(f"frame {frame_index} cannot be read: {_one_line(error)}") from error
+            raise VideoError(f"frame {frame_index} cannot be read: {one_line(error)}") from error
         return self._layout.arranged(frame)[..., [channel - first for channel in self._channels]]
+
+
+def _shape(array: Any) -> tuple[int, ...]:
+    try:
+        return tuple(int(n) for n in array.shape)
+    except (TypeError, ValueError) as error:  # dask counts in NaN what it has not computed
+        raise VideoError(
+            f"an array of the shape {array.shape} has no known size; compute it before it is given"
+        ) from error
 
 
 def as_numpy(array: Any) -> NDArray[Any]:
@@ -84,10 +93,11 @@ def open_npy(path: Path, options: ImageOptions = DEFAULT) -> ArrayVideo:
     """An array saved by ``numpy.save``, mapped into memory and never read as a whole."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise VideoError(f"cannot read {path.name!r} as an array of numbers: {_one_line(error)}") from error
+    except Exception as error:  # a damaged header is read by a parser that raises what it likes
+        raise VideoError(f"cannot read {path.name!r} as an array of numbers: {one_line(error)}") from error
     return ArrayVideo(array, options)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an exception of another library says, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,11 +10,17 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sam2_core.errors import VideoError
 from sam2_core.videos.frame_index import FrameIndex, Stamp
+from sam2_core.videos.gifs import with_controls
+from sam2_core.videos.truncation import loss_of
+
+COVER = 0x400
+"""The disposition of a picture that is attached to a film or a song (AV_DISPOSITION_ATTACHED_PIC)."""
 
 
 class Decoder:
@@ -27,7 +34,8 @@ class Decoder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._container, self._stream = opened(path)
+        self._gif = _completed_gif(path)
+        self._container, self._stream = self._opened()
         self._frames = _decoded(self._container, self._stream)
 
     @property
@@ -61,7 +69,7 @@ class Decoder:
         except FFmpegError:  # not every container can
             pass
         self._container.close()
-        self._container, self._stream = opened(self._path)
+        self._container, self._stream = self._opened()
         self._frames = _decoded(self._container, self._stream)
 
     def close(self) -> None:
@@ -78,13 +86,35 @@ class Decoder:
         complete = all(not e.is_discard and e.pos + e.size <= file_size for e in entries)
         return len(entries) if complete and entries[0].is_keyframe else None
 
+    def promised(self, index: FrameIndex) -> str | None:
+        """How many frames the header of the file promises, in words; None if the index has them all.
+
+        Args:
+            index: of the file, from whose pace the number is estimated if only the duration is known.
+        """
+        stream, duration = self._stream, self._container.duration
+        is_mov = "mov" in self._container.format.name
+        if stream.frames:
+            entries = getattr(stream, "index_entries", None) or ()  # PyAV 15
+            hidden = sum(entry.is_discard for entry in entries) if is_mov else 0
+            return str(stream.frames - hidden) if stream.frames - hidden > len(index) else None
+        if is_mov or not (duration and stream.time_base and index.pace):
+            return "an unknown number"  # each fragment of an MP4 tells of itself only
+        frames = round(duration / av.time_base / (index.pace * stream.time_base))
+        return f"about {frames}" if frames > len(index) else None
+
     def index(self) -> FrameIndex:
         """Where the frames are; reads the whole file once, without decoding."""
-        container, stream = opened(self._path)
+        container, stream = self._opened()
         with container:
             # AVI keeps no times of frames: those of reordered ones are guesses.
             reliable = not (container.format.name == "avi" and stream.codec_context.has_b_frames)
-            return FrameIndex(_stamps(container, stream), reliable=reliable)
+            stamps = list(_stamps(container, stream))
+            complete = 0 < stream.frames <= len(stamps) or loss_of(self._path) is None
+            return FrameIndex(stamps, reliable=reliable, complete=complete)
+
+    def _opened(self) -> tuple[InputContainer, VideoStream]:
+        return opened(self._path, self._gif)
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -101,26 +131,64 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
 
 
 def _stamps(container: InputContainer, stream: VideoStream) -> Iterator[Stamp]:
-    try:
+    last, found = None, 0
+    with suppress(FFmpegError):  # truncated: what was found up to here can be read
         for packet in container.demux(stream):
             if packet.size:
-                yield Stamp(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
-    except FFmpegError:  # truncated: what was found up to here can be read
-        return
+                if last is not None:
+                    yield _stamp(last)
+                last, found = packet, found + 1
+    # A last packet that is not complete is no frame; a single one was decoded when the file was opened.
+    if last is not None and (found == 1 or not last.is_corrupt):
+        yield _stamp(last)
 
 
-def opened(path: Path) -> tuple[InputContainer, VideoStream]:
-    """The file and its main video stream; VideoError if there is none."""
+def _stamp(packet: Packet[VideoStream]) -> Stamp:
+    return Stamp(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
+
+
+def opened(path: Path, data: bytes | None = None) -> tuple[InputContainer, VideoStream]:
+    """The file and its main video stream; VideoError if there is none.
+
+    Args:
+        path: the file.
+        data: what to read in its place.
+    """
     try:
-        container = av.open(f"file:{path}")  # with "file:", a colon in the name is no protocol
+        # With "file:", a colon in the name is no protocol.
+        container = av.open(f"file:{path}" if data is None else io.BytesIO(data), mode="r")
     except (FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise VideoError(
-            f"cannot read {path.name!r} as a video: {reason}; it may be damaged or incomplete"
-        ) from error
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream):
+        raise VideoError(f"cannot read {path.name!r} as a video: {reason}; it {damage_of(path)}") from error
+    stream = _main_stream(container)
+    if stream is None:
         container.close()
         raise VideoError(f"{path.name!r} holds no video stream; give a file with moving images")
     stream.thread_type = "AUTO"
     return container, stream
+
+
+def _completed_gif(path: Path) -> bytes | None:
+    """What to read in place of a GIF without control extensions."""
+    if path.suffix.lower() != ".gif":
+        return None
+    try:
+        return with_controls(path.read_bytes())
+    except OSError:  # ``opened`` says so
+        return None
+
+
+def damage_of(path: Path) -> str:
+    """Why a file may not be readable, as the end of a message."""
+    loss = loss_of(path)
+    return f"{loss}; copy it again" if loss else "may be damaged or incomplete"
+
+
+def _main_stream(container: InputContainer) -> VideoStream | None:
+    """The video, and not the picture of a song or the cover of a film."""
+    films = [s for s in container.streams.video if not getattr(s, "disposition", 0) & COVER]  # PyAV 14
+    try:
+        best = container.streams.best("video")
+    except IndexError:  # a damaged file can name a stream that it does not have
+        best = None
+    return best if isinstance(best, VideoStream) and best in films else next(iter(films), None)

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from sam2_core.errors import VideoError
 from sam2_core.types import Image
-from sam2_core.videos.decoder import Decoder
+from sam2_core.videos.decoder import Decoder, damage_of
 from sam2_core.videos.frame_index import FrameIndex
 from sam2_core.videos.frames import check_size, existing
 from sam2_core.videos.normalise import DEFAULT, ImageOptions, Normaliser, Planes, planes_of, sampled
 from sam2_core.videos.orientation import orientation_of
+from sam2_core.videos.truncation import loss_of, warn_of_the_end
 
 CACHE_BYTES = 128 * 2**20
 """For frames decoded on a jump: enough for a group of pictures, so that reading backward is cheap."""
@@ -44,6 +46,9 @@ class VideoFile:
         size: height and width after rotation.
         frame_rate: frames per second on average, None if the file does not say.
 
+    Warns:
+        IncompleteVideoWarning: if the file is cut off; the frames that it holds can be read.
+
     Raises:
         VideoError: if the file cannot be opened, or holds no frame that can be decoded.
     """
@@ -57,7 +62,8 @@ class VideoFile:
         self._reformatter = VideoReformatter()
         self._cache_bytes = cache_bytes
         self._cache = _FrameCache(min(READ_ON_BYTES, cache_bytes))
-        self._decoder = Decoder(Path(path))
+        path = Path(path)
+        self._decoder = Decoder(path)
         self.frame_rate = self._decoder.frame_rate
         self._step = self._decoder.ticks_per_frame
         self._expected: float | None = self._decoder.start_time
@@ -68,13 +74,12 @@ class VideoFile:
         first = self._decode_on()
         if first is None:
             self._decoder.close()
-            raise VideoError(
-                f"no frame of {self._name!r} can be decoded; the file may be damaged or incomplete"
-            )
+            raise VideoError(f"no frame of {self._name!r} can be decoded; the file {damage_of(path)}")
         self._orientation = orientation_of(first)
         height, width = self._orientation.applied(np.empty((first.height, first.width))).shape
         self.size = (height, width)
         self._count = self._decoder.count()
+        self._warn_if_cut_off(path)
 
     def __len__(self) -> int:
         if self._count is None:
@@ -91,6 +96,10 @@ class VideoFile:
         self._decoder.close()
         self._cache = _FrameCache(0)
 
+    def _warn_if_cut_off(self, path: Path) -> None:
+        if (loss := loss_of(path)) and (promised := self._decoder.promised(self._listed())):
+            warn_of_the_end(self._name, len(self), promised, loss)
+
     def _sample(self) -> Iterator[Planes]:
         return sampled(self._planes, len(self))
 
@@ -102,7 +111,13 @@ class VideoFile:
 
     def _pixels(self, frame: VideoFrame) -> NDArray[Any]:
         deep_gray = frame.format.name.startswith("gray") and frame.format.components[0].bits > 8
-        return self._reformatter.reformat(frame, format="gray16le" if deep_gray else "rgb24").to_ndarray()
+        try:
+            shown = self._reformatter.reformat(frame, format="gray16le" if deep_gray else "rgb24")
+        except (FFmpegError, ValueError) as error:
+            raise VideoError(
+                f"the pixels of {self._name!r} ({frame.format.name}) cannot be shown; convert it to yuv420p"
+            ) from error
+        return shown.to_ndarray()
 
     def _frame(self, frame_index: int) -> VideoFrame:
         if self._is_closed:

@@ -36,12 +36,13 @@ class FrameIndex:
     Args:
         stamps: of all packets, in the order of decoding.
         reliable: whether the times of the container are those of the frames.
+        complete: whether the file has an end; if not, frames behind one that may be lost do not count.
 
     Attributes:
         exact: whether frames can be told by their times; if not, they are counted from the beginning.
     """
 
-    def __init__(self, stamps: Iterable[Stamp], *, reliable: bool = True) -> None:
+    def __init__(self, stamps: Iterable[Stamp], *, reliable: bool = True, complete: bool = True) -> None:
         found = list(stamps)
         found = found[next((i for i, stamp in enumerate(found) if stamp.is_key), 0) :]
         keys = [stamp for i, stamp in enumerate(found) if stamp.is_key or i == 0]
@@ -55,11 +56,20 @@ class FrameIndex:
         if self.exact and found[0].shown is not None:
             # Frames that are shown before the first keyframe need what was cut off.
             self._times = self._times[self._times >= found[0].shown]
+            if not complete:
+                self._times = self._times[self._times <= _last_sure_time(found)]
         self._keys: Times = np.searchsorted(self._times, [time for time, _ in self._key_times] or [0])
         self._frames = len(self._times) if self.exact else len(shown)
 
     def __len__(self) -> int:
         return self._frames
+
+    @property
+    def pace(self) -> float | None:
+        """Ticks between two frames on average, None if that is not known."""
+        if len(self._times) < 2:
+            return None
+        return float(self._times[-1] - self._times[0]) / (len(self._times) - 1)
 
     def number(self, time: int | None) -> int | None:
         """The frame that is shown at this time, None if there is none."""
@@ -84,3 +94,12 @@ class FrameIndex:
 
     def _key_position(self, frame_index: int) -> int:
         return max(int(np.searchsorted(self._keys, frame_index, side="right")) - 1, 0)
+
+
+def _last_sure_time(stamps: Iterable[Stamp]) -> float:
+    """Up to which time no later packet can bring a frame; decoding times grow from packet to packet."""
+    known = [(stamp.shown, stamp.decoded) for stamp in stamps]
+    pairs = [(shown, decoded) for shown, decoded in known if shown is not None and decoded is not None]
+    if not pairs:
+        return float("inf")
+    return pairs[-1][1] + min(shown - decoded for shown, decoded in pairs)

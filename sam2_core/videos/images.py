@@ -81,7 +81,7 @@ def read_image(path: Path, options: ImageOptions = DEFAULT) -> NDArray[Any]:
         return read_tiff(path, options)
     try:
         if _has_16_bit_colours(path):
-            return np.asarray(imagecodecs.png_decode(path.read_bytes()))
+            return _without_alpha(np.asarray(imagecodecs.png_decode(path.read_bytes())))
         with PIL.Image.open(path) as image:
             return np.asarray(_plain(PIL.ImageOps.exif_transpose(image)))
     except (OSError, ValueError, SyntaxError, RuntimeError, PIL.Image.DecompressionBombError) as error:
@@ -92,6 +92,11 @@ def _plain(image: PIL.Image.Image) -> PIL.Image.Image:
     if image.mode in ("L", "RGB", "F") or image.mode.startswith("I"):
         return image
     return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+
+
+def _without_alpha(image: NDArray[Any]) -> NDArray[Any]:
+    """Gray of gray with alpha; the alpha of colours is dropped later."""
+    return image[..., 0] if image.shape[2:] == (2,) else image
 
 
 def _has_16_bit_colours(path: Path) -> bool:
@@ -131,7 +136,7 @@ def images_in(folder: Path) -> list[Path]:
         there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise VideoError(f"cannot read the folder {str(folder)!r}: {error.strerror}") from error
-    images = sorted((p for p in there if is_image_name(p.name) and p.is_file()), key=natural_order)
+    images = sorted((p for p in there if is_image_name(p.name) and not p.is_dir()), key=natural_order)
     if images:
         return images
     if not there:

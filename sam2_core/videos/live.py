@@ -7,7 +7,7 @@ from typing import Any
 
 from sam2_core.errors import VideoError
 from sam2_core.types import Image
-from sam2_core.videos.arrays import as_numpy
+from sam2_core.videos.arrays import as_numpy, one_line
 from sam2_core.videos.frames import check_size, existing
 from sam2_core.videos.normalise import DEFAULT, ImageOptions, Normaliser, planes_of
 
@@ -52,10 +52,15 @@ class LiveVideo:
         """The number of frames appended so far."""
         return self._frames
 
+    @property
+    def oldest(self) -> int:
+        """The first frame that can still be read."""
+        return self._frames - len(self._kept)
+
     def __getitem__(self, frame_index: int, /) -> Image:
         """The frame as 8-bit RGB, ``(height, width, 3)``; VideoError if it is no longer kept."""
         frame_index = existing(frame_index, self._frames)
-        first = self._frames - len(self._kept)
+        first = self.oldest
         if frame_index < first:
             raise VideoError(
                 f"frame {frame_index} is no longer kept; this live video keeps its last {self._kept.maxlen} "
@@ -69,7 +74,11 @@ class LiveVideo:
         Raises:
             VideoError: for a frame of another size or kind; the video is as before.
         """
-        planes = planes_of(as_numpy(frame), self._options)
+        try:
+            image = as_numpy(frame)
+        except Exception as error:  # whatever a foreign array raises
+            raise VideoError(f"frame {self._frames} is no array of numbers: {one_line(error)}") from error
+        planes = planes_of(image, self._options)
         height, width = planes.shape[:2]
         if self._size is not None:
             check_size((height, width), self._size, f"frame {self._frames}")

@@ -56,10 +56,16 @@ class ImageOptions:
             raise VideoError(f"one to three channels can be shown; got {len(self.channels)}")
         if self.contrast_limits is None:
             return
-        limits = np.asarray(self.contrast_limits, dtype=np.float64)
-        if limits.shape[-1:] != (2,) or limits.ndim > 2 or not np.all(limits[..., 0] < limits[..., 1]):
+        try:
+            limits = np.asarray(self.contrast_limits, dtype=np.float64)
+        except (TypeError, ValueError):
+            limits = np.zeros(0)
+        increasing = (
+            limits.shape[-1:] == (2,) and limits.ndim <= 2 and np.all(limits[..., 0] < limits[..., 1])
+        )
+        if not (increasing and np.all(np.isfinite(limits))):
             raise VideoError(
-                f"contrast limits are (black, white) with black < white; got {self.contrast_limits}"
+                f"contrast limits are (black, white) with black < white; got {self.contrast_limits!r}"
             )
 
     def limits(self, channels: int) -> NDArray[np.float64]:
@@ -87,9 +93,9 @@ def shown_channels(channels: int, options: ImageOptions) -> tuple[int, ...]:
 
 def planes_of(image: NDArray[Any], options: ImageOptions) -> Planes:
     """The shown channels of an image, ``(height, width)`` or ``(height, width, channels)``."""
-    if image.ndim not in (2, 3):
+    if image.ndim not in (2, 3) or not image.size:
         raise VideoError(
-            f"a frame is (height, width) or (height, width, channels); this one is {image.shape}"
+            f"a frame is (height, width) or (height, width, channels), not empty; this one is {image.shape}"
         )
     image = image.reshape(*image.shape[:2], -1)
     shown = shown_channels(image.shape[2], options)
@@ -153,7 +159,8 @@ def found_limits(sample: Sequence[Planes], channels: int) -> NDArray[np.float64]
         values = values[np.isfinite(values)]
         if not values.size:
             continue
-        low, high = np.percentile(values, PERCENTILES)
+        # A quarter, exactly: differences of the largest floats would be infinite.
+        low, high = 4 * np.percentile(values.astype(np.float64) / 4, PERCENTILES)
         limits[:, channel] = (low, high) if low < high else (values.min(), values.max())
     return limits
 
@@ -161,8 +168,10 @@ def found_limits(sample: Sequence[Planes], channels: int) -> NDArray[np.float64]
 def stretched(planes: Planes, limits: NDArray[np.float64]) -> Image:
     """The values between the limits as 0..255, rounded; what lies outside is cut, NaN is 0."""
     values = planes.astype(np.result_type(planes.dtype, np.float32))
-    low, high = limits.astype(values.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
+        low, high = limits.astype(values.dtype)
+        if not np.all(np.isfinite(high - low)):
+            values, low, high = values / 2, low / 2, high / 2
         values -= low
         values *= 255 / np.where(high > low, high - low, 1)
     values = np.nan_to_num(values, copy=False, nan=0.0, posinf=255.0, neginf=0.0)

@@ -15,9 +15,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from sam2_core.errors import VideoError
-from sam2_core.videos.arrays import ArrayVideo
+from sam2_core.videos.arrays import ArrayVideo, one_line
 from sam2_core.videos.axes import layout_of
 from sam2_core.videos.normalise import DEFAULT, ImageOptions
+from sam2_core.videos.tiff_values import has_alpha, is_palette, joined, missing_files, seen
 
 Key = tuple[int | slice, ...]
 MOST_COLOURS = 4
@@ -26,12 +27,14 @@ MOST_COLOURS = 4
 class TiffPages:
     """The first series of a TIFF as an array that reads a page when it is asked for one.
 
+    Its values are what a viewer shows: colours of a palette, white as the highest value, gray without alpha.
+
     Attributes:
-        shape: of the series, without axes of length 1.
+        shape: of the series, without axes of length 1; with an axis S at its end for a palette.
         axes: its letters from ImageJ's, OME's or tifffile's metadata; None where they say nothing.
 
     Raises:
-        VideoError: if it is no TIFF, or holds no image.
+        VideoError: if it is no TIFF, holds no image, or pages of several sizes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,48 +42,75 @@ class TiffPages:
         with _listening() as complaints:
             try:
                 self._file = tifffile.TiffFile(path)
-            except (tifffile.TiffFileError, OSError, ValueError) as error:
-                raise VideoError(f"cannot read {path.name!r} as a TIFF: {error}") from error
-            self._find_pages(path)
-            cut_off = any("invalid page offset" in complaint for complaint in complaints)
-            # Most writers put the list of pages at the end; or the metadata no longer fit what is left.
-            if cut_off and (len(self._file.pages) == 1 or len(complaints) > 1):
+            except Exception as error:  # whatever damaged tags make of it
+                raise VideoError(f"cannot read {path.name!r} as a TIFF: {one_line(error)}") from error
+            try:
+                self._find_pages(path)
+                self._check(complaints)
+            except VideoError:
                 self._file.close()
-                raise VideoError(f"{path.name!r} is cut off: pages are missing at its end; copy it again")
+                raise
+            except Exception as error:
+                self._file.close()
+                raise VideoError(
+                    f"cannot read {path.name!r}: it holds no complete image ({one_line(error)})"
+                ) from error
 
     def _find_pages(self, path: Path) -> None:
-        try:
-            series = self._file.series[0]
-            self.shape: tuple[int, ...] = series.shape
-            self.axes = _known_axes(series)
-            page_size = math.prod(series.keyframe.shape)
-            self._outer = next(
-                n for n in range(len(self.shape) + 1) if math.prod(self.shape[n:]) <= page_size
+        parts = joined(self._file.series, self._name)
+        series = parts[0]
+        self._keyframe, self._is_palette = series.keyframe, is_palette(series)
+        self._pages = series if len(parts) == 1 else [page for part in parts for page in part]
+        many = (len(parts),) if len(parts) > 1 else ()
+        self._stored = (*many, *(int(length) for length in series.shape))
+        outer = "" if not many else "R" if "T" in series.axes else "T"
+        known = _known_axes(series)
+        page_size = math.prod(series.keyframe.shape)
+        self._outer = next(
+            n for n in range(len(self._stored) + 1) if math.prod(self._stored[n:]) <= page_size
+        )
+        has_all = len(self._pages) >= math.prod(self._stored[: self._outer])
+        if many and not has_all:
+            raise ValueError("several stacks with one header each")
+        self._mapped = None if has_all else _mapped(path, self._file)
+        self.shape, self.axes = self._stored, known and outer + known
+        if self._is_palette:
+            self.shape, self.axes = (*self.shape, 3), self.axes and f"{self.axes}S"
+        elif has_alpha(series):
+            lengths = zip(outer + series.axes, self._stored, strict=True)
+            self.shape = tuple(1 if axis == "S" else length for axis, length in lengths)
+
+    def _check(self, complaints: list[str]) -> None:
+        # Most writers put the list of pages at the end; or the metadata no longer fit what is left.
+        cut_off = any("invalid page offset" in complaint for complaint in complaints)
+        if cut_off and (len(self._file.pages) == 1 or len(complaints) > 1):
+            raise VideoError(f"{self._name!r} is cut off: pages are missing at its end; copy it again")
+        missing = missing_files(complaints)
+        if missing and any(page is None for page in self._pages):
+            raise VideoError(
+                f"{self._name!r} is one of several files, of which {', '.join(missing)} cannot be read; "
+                "put all files of the set into one folder"
             )
-            self._mapped = (
-                _mapped(path, self._file) if len(series) < math.prod(self.shape[: self._outer]) else None
-            )
-        except Exception as error:  # whatever damaged tags make of it
-            self._file.close()
-            raise VideoError(f"cannot read {path.name!r}: it holds no complete image ({error})") from error
 
     def __getitem__(self, key: Key) -> NDArray[Any]:
         """One frame: an int for each axis that has no place inside a page, ints or slices for the others."""
         if self._mapped is not None:
-            return self._mapped[key]
-        outer = np.arange(math.prod(self.shape[: self._outer])).reshape(self.shape[: self._outer])
+            inside = len(self._stored)
+            return seen(self._mapped[key[:inside]], self._keyframe, self._is_palette)[..., *key[inside:]]
+        outer = np.arange(math.prod(self._stored[: self._outer])).reshape(self._stored[: self._outer])
         numbers = outer[key[: self._outer]]
         pages = [self._page(int(number))[key[self._outer :]] for number in np.ravel(numbers)]
         return np.stack(pages).reshape(*np.shape(numbers), *pages[0].shape)
 
     def _page(self, number: int) -> NDArray[Any]:
-        page = self._file.series[0][number]
+        page = self._pages[number]
         if page is None:
             raise VideoError(
                 f"page {number} is missing in {self._name!r}; its metadata name more than was written"
             )
-        image = self._file.asarray(key=number, series=0)
-        return image.reshape(self.shape[self._outer :])
+        with _open(page.parent.filehandle):
+            image = page.asarray().reshape(self._stored[self._outer :])
+            return seen(image, page if self._is_palette else self._keyframe, self._is_palette)
 
     def close(self) -> None:
         """Close the file."""
@@ -90,6 +120,19 @@ class TiffPages:
     def __del__(self) -> None:
         if hasattr(self, "_file"):  # it was opened
             self._file.close()
+
+
+@contextmanager
+def _open(handle: Any) -> Iterator[None]:
+    """A file of a set, which tifffile closes after its list of pages was read."""
+    was_closed = handle.closed
+    if was_closed:
+        handle.open()
+    try:
+        yield
+    finally:
+        if was_closed:
+            handle.close()
 
 
 class _Listener(logging.Handler):
@@ -159,5 +202,9 @@ def read_tiff(path: Path, options: ImageOptions = DEFAULT) -> NDArray[Any]:
         if not 0 <= plane < layout.frames:
             raise VideoError(f"there is no plane z={plane} in {path.name!r}; it has 0..{layout.frames - 1}")
         return layout.arranged(pages[layout.key(plane, slice(None))])
+    except VideoError:
+        raise
+    except Exception as error:  # whatever the decoder of damaged data raises
+        raise VideoError(f"cannot read the image {path.name!r}: {one_line(error)}") from error
     finally:
         pages.close()
