@@ -7,35 +7,39 @@
         for result in session.propagate():
             labels = result.label_image()
 
-Importing this package loads no torch; opening a session does.
+Importing this package loads nothing, a public name loads what it needs, and opening a session loads torch.
 """
 
-from sam2_core.errors import (
-    ExportError,
-    ModelError,
-    PromptError,
-    SAM2Error,
-    SessionClosedError,
-    SessionError,
-    SupersededError,
-    VideoError,
-)
-from sam2_core.hookspecs import hookimpl
-from sam2_core.plugins import exporter, load_model, open_video
-from sam2_core.session import Session, open_session
-from sam2_core.types import (
-    Box,
-    Candidate,
-    FrameResult,
-    Mask,
-    Masklet,
-    MaskletFrame,
-    Point,
-    Prompt,
-    RunLengths,
-    Video,
-)
-from sam2_core.videos import ImageOptions, LiveVideo
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sam2_core.errors import (
+        ExportError,
+        ModelError,
+        PromptError,
+        SAM2Error,
+        SessionClosedError,
+        SessionError,
+        SupersededError,
+        VideoError,
+    )
+    from sam2_core.hookspecs import hookimpl
+    from sam2_core.plugins import exporter, load_model, open_video
+    from sam2_core.session import Session, open_session
+    from sam2_core.types import (
+        Box,
+        Candidate,
+        FrameResult,
+        Mask,
+        Masklet,
+        MaskletFrame,
+        Point,
+        Prompt,
+        RunLengths,
+        Video,
+    )
+    from sam2_core.videos import ImageOptions, LiveVideo
 
 __all__ = [
     "Box",
@@ -66,3 +70,15 @@ __all__ = [
     "open_video",
 ]
 __version__ = "0.1.0"
+
+_HOMES = ("errors", "types", "hookspecs", "videos", "plugins", "session")
+"""Where the public names are, the lightest first."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """A public name, when it is first asked for: so that ``sam2`` runs before NumPy is loaded."""
+        for home in _HOMES if name in __all__ else ():
+            if hasattr(module := import_module(f"sam2_core.{home}"), name):
+                return globals().setdefault(name, getattr(module, name))
+        raise AttributeError(f"module 'sam2_core' has no attribute {name!r}")

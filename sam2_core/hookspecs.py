@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pluggy
+from numpy.typing import NDArray
+from typing_extensions import TypeIs
 
 from sam2_core.types import Image, Masklet, Prompt, RunLengths, Video
 
@@ -110,6 +112,24 @@ class VideoModel(Protocol):
         self, features: Any, segmentations: Sequence[Segmentation], *, prompted: bool
     ) -> Sequence[Memory]:
         """What is to be remembered of this frame, for several objects."""
+
+
+class StoresMemories(Protocol):
+    """What a ``VideoModel`` may do besides: turn its memories into arrays, and back to the same bits.
+
+    A session on such a model is saved with the memories of its unfinished passes, and goes on from them.
+    """
+
+    def memory_arrays(self, memory: Any) -> Mapping[str, NDArray[Any]]:
+        """What a memory holds, as plain arrays by name."""
+
+    def memory_from(self, arrays: Mapping[str, NDArray[Any]]) -> Memory:
+        """The memory that these arrays were made of; KeyError or ValueError if they are of none."""
+
+
+def stores_memories(model: object) -> TypeIs[StoresMemories]:
+    """Whether a model can turn its memories into arrays."""
+    return hasattr(model, "memory_arrays") and hasattr(model, "memory_from")
 
 
 ModelLoader = Callable[[str, str], VideoModel]

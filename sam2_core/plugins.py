@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -100,8 +101,29 @@ def load_model(name: str | Path, device: str = "auto", precision: str = "auto") 
     )
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where an opened video came from, so that it can be opened again.
+
+    Attributes:
+        path: the absolute path, or whatever other text a plugin took.
+        options: how the built-in readers were told to read it, if they were.
+    """
+
+    path: str
+    options: videos.ImageOptions | None = None
+
+
+def origin_of(video: Video) -> Origin | None:
+    """Where a video came from, if ``open_video`` opened it from a path."""
+    origin = getattr(video, "origin", None)
+    return origin if isinstance(origin, Origin) else None
+
+
 def open_video(source: Any, options: videos.ImageOptions | None = None) -> Video:
     """A video from a file, a folder of frames, a TIFF or OME-Zarr, an array, or whatever a plugin knows.
+
+    A video that was opened from a path remembers it (``origin_of``).
 
     Args:
         source: what to open.
@@ -122,6 +144,10 @@ def open_video(source: Any, options: videos.ImageOptions | None = None) -> Video
             f"cannot open {describe(source)} as a video; give a video file, a folder of frames, "
             "an image, a TIFF, an OME-Zarr, a .npy or an array"
         )
+    if isinstance(source, (str, Path)):
+        with suppress(AttributeError):  # a plugin's video may take no attributes; it is saved without a path
+            path = Path(source).resolve() if Path(source).exists() else source
+            video.origin = Origin(str(path), options)  # type: ignore[attr-defined]  # read by origin_of
     return video
 
 

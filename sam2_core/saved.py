@@ -1,34 +1,35 @@
-"""Saved sessions: the prompts, and as a cache the results, in one file.
+"""Saved sessions: the prompts, and as a cache the results and what tracking needs to go on, in one file.
 
 The file is NumPy's ``.npz`` (a zip of arrays, no pickles): ``document`` holds JSON with the model, the video
-and the prompts; the other arrays hold one row per known mask, their run lengths one after another.
+and the prompts; ``memories`` are the bytes of ``tracking.memory_file``; the other arrays hold one row per
+known mask, their run lengths one after another.
 """
 
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_core import masks
+from sam2_core import likeness, masks, plugins
 from sam2_core.errors import ExportError, SAM2Error, SessionError
 from sam2_core.exporters.files import new_file
-from sam2_core.hookspecs import VideoModel
+from sam2_core.hookspecs import VideoModel, stores_memories
 from sam2_core.types import Box, Mask, MaskletFrame, Point, Prompt, RunLengths, Source, Video
+from sam2_core.videos import ImageOptions
 
 if TYPE_CHECKING:
-    from sam2_core.tracking.bank import Spans
     from sam2_core.tracking.track import ObjectTrack
 
 FORMAT, VERSION = "sam2-core session", 1
-FIRST = b"document.npy"
-"""The name of the first array in the file, by which a session is recognised."""
-
 COLUMNS = ("frame", "object", "score", "visible", "prompted", "stale", "place", "runs", "counts")
 FIRST = b"document.npy"
 """The first entry of the zip, by which a file is known even if its end is missing."""
@@ -54,50 +55,77 @@ class SavedSession:
         document: the JSON part.
         prompts: the prompts, in the order of the document.
         rows: the results.
+        options: how the frames were read, if the caller had said so.
+        key: a checksum of all that the memories belong to.
+        memories: what tracking needs to go on, if it is there.
     """
 
     path: Path
     document: Mapping[str, Any]
     prompts: tuple[Prompt, ...]
     rows: tuple[Row, ...]
+    options: ImageOptions | None
+    key: str
+    memories: bytes | None
 
     @property
     def model(self) -> str:
         """The name of the model, or the path of its checkpoint."""
         return str(self.document["model"])
 
-    def source(self, video: Any = None) -> Any:
-        """Where the frames are: as the caller says, where they were, or beside the file."""
-        if video is not None:
-            return video
+    def source(self) -> str | Path:
+        """Where the frames are: where they were, or beside the file."""
         source = self.document["video"]["source"]
         if source is None:
             raise SessionError(
                 f"{self.path} was made from an array; open it with open_session(path, video=...)"
             )
         beside = self.path.parent / Path(source).name
-        return beside if beside.exists() and not Path(source).exists() else source
+        return beside if beside.exists() and not Path(source).exists() else str(source)
 
-    def fits(self, video: Video, model: VideoModel) -> bool:
-        """Whether the results are what this model gives; SessionError if the video is another one."""
+    def open_video(self, source: Any) -> Video:
+        """The frames at a path, read as when the session was made; anything else is opened as it is."""
+        return plugins.open_video(source, self.options if isinstance(source, (str, Path)) else None)
+
+    def check(self, video: Video, *, look: bool = True) -> None:
+        """Whether this may be the video on which the session was made.
+
+        Args:
+            video: the video.
+            look: compare the first prompted frame; False takes any video of that size and length.
+
+        Raises:
+            SessionError: if it is another one.
+        """
         saved = self.document["video"]
         if (tuple(saved["size"]), saved["frames"]) != (tuple(video.size), len(video)):
             raise SessionError(
                 f"{self.path} was made on {saved['frames']} frames of height and width {saved['size']}; "
                 f"this video has {len(video)} of {list(video.size)}"
             )
-        return bool(self.document["identity"] == model.identity)
+        picture = saved.get("look")
+        if look and not likeness.alike(video, picture):
+            raise SessionError(
+                f"frame {picture['frame']} of this video looks unlike the one that {self.path} was made on; "
+                "give the right video with video=, or check_video=False to go on with this one"
+            )
 
-    def tracks(self, spans: Spans) -> Iterator[ObjectTrack]:
-        """The objects with all that was known of them."""
+    def tracks(self, model: VideoModel) -> Iterator[ObjectTrack]:
+        """The objects with all that was known of them, for the model with which it was computed."""
+        from sam2_core.tracking import memory_file
+        from sam2_core.tracking.bank import Spans
         from sam2_core.tracking.track import ObjectTrack
 
+        spans = Spans.of(model)
         tracks = {i: ObjectTrack(i, spans) for i in self.document["objects"]}
         prompts = {(p.frame_index, p.object_id): p for p in self.prompts}
         for row in self.rows:
             tracks[row.object_id].restore(row.frame_index, row.frame, prompts.get(row[:2]))
         for object_id in self.document["complete"]:
             tracks[object_id].mark_complete(self.document["video"]["frames"])
+        if self.memories is not None and stores_memories(model):
+            with suppress(Exception):  # a cache: what is damaged is computed again
+                memory_file.unpack(self.memories, tracks, model, self.key)
         yield from tracks.values()
 
 
@@ -114,30 +142,45 @@ def is_session(source: object) -> bool:
 
 
 def write(
-    path: Path, video: Video, model: VideoModel, source: str | None, tracks: Sequence[ObjectTrack]
+    path: Path, video: Video, model: VideoModel, tracks: Sequence[ObjectTrack], memory_bytes: int
 ) -> None:
     """Write a session; the file appears when it is complete.
+
+    Args:
+        path: the file.
+        video: the video, whose first prompted frame is looked at.
+        model: the model.
+        tracks: the objects.
+        memory_bytes: for the memories of unfinished passes at most.
 
     Raises:
         SessionError: if it cannot be written; what was there before is kept.
     """
+    from sam2_core.tracking import memory_file
+
+    origin = plugins.origin_of(video)
     document = {
         "format": FORMAT,
         "version": VERSION,
         "model": model.name,
         "identity": model.identity,
         "video": {
-            "source": source and str(Path(source).resolve()),
+            "source": origin and origin.path,
+            "options": _options_to_json(origin.options) if origin and origin.options else None,
             "size": list(video.size),
             "frames": len(video),
+            "look": likeness.of(video, min((t.first for t in tracks), default=0)),
         },
         "objects": [track.object_id for track in tracks],
-        "complete": [t.object_id for t in tracks if t.is_complete and len(t.masklet()) == len(video)],
+        "complete": [t.object_id for t in tracks if t.is_complete(len(video))],
         "prompts": [_to_json(t.prompts[i]) for t in tracks for i in sorted(t.prompts)],
     }
     rows = [Row(i, t.object_id, t[i]) for t in tracks for i in t]
     rows += [Row(i, t.object_id, frame) for t in tracks for i, frame in t.covered()]
     arrays: Any = {"document": np.frombuffer(json.dumps(document).encode(), np.uint8), **_columns(rows)}
+    if stores_memories(model):
+        memories = memory_file.pack(tracks, model, len(video), _key(arrays), memory_bytes)
+        arrays |= {} if memories is None else {"memories": np.frombuffer(memories, np.uint8)}
     try:
         with new_file(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
@@ -168,21 +211,57 @@ def read(path: Path) -> SavedSession:
         SessionError: if the file is broken or from a newer version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            claimed = sum(entry.file_size for entry in file.zip.infolist())
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            entries = {entry.filename.removesuffix(".npy"): entry for entry in file.zip.infolist()}
+            memory_entry = entries.pop("memories", None)
+            claimed = sum(entry.file_size for entry in entries.values())
             if claimed > max(2**26, DENSEST * path.stat().st_size):
                 raise SessionError(f"it claims to hold {claimed} bytes")
-            document = json.loads(file["document"].tobytes())
+            arrays = {name: file[name] for name in ("document", *COLUMNS)}
+            document = json.loads(arrays["document"].tobytes())
             if document["format"] != FORMAT or document["version"] > VERSION:
                 raise SessionError("a newer version of sam2-core wrote it; update")
             size = _size(document)
             prompts = tuple(_from_json(prompt, size) for prompt in document["prompts"])
-            rows = tuple(_rows({name: file[name] for name in COLUMNS}, size))
+            rows = tuple(_rows({name: arrays[name] for name in COLUMNS}, size))
+            options = _options_from_json(document["video"].get("options"))
+            memories = _memories(file, memory_entry)
         _check(document, prompts, rows)
     except Exception as error:  # a broken file makes zipfile, NumPy and json raise what they like
         text = str(error) if isinstance(error, SAM2Error) else repr(error)
         raise SessionError(f"{path} cannot be read as a saved session: {' '.join(text.split())}") from error
-    return SavedSession(path, document, prompts, rows)
+    return SavedSession(path, document, prompts, rows, options, _key(arrays), memories)
+
+
+def _memories(file: Any, entry: zipfile.ZipInfo | None) -> bytes | None:
+    """The bytes of the memories; None if there are none, or if they are damaged."""
+    if entry is None or entry.file_size > max(2**26, DENSEST * entry.compress_size):
+        return None
+    with suppress(Exception):  # a cache: nothing that may be wrong with it makes the session unreadable
+        return bytes(file["memories"].tobytes())
+    return None
+
+
+def _key(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """A checksum of the document and the results, by which their memories know them."""
+    checksum = sha256()
+    for name in ("document", *COLUMNS):
+        checksum.update(arrays[name].tobytes())
+    return checksum.hexdigest()
+
+
+def _options_to_json(options: ImageOptions) -> dict[str, Any]:
+    limits, channels = options.contrast_limits, options.channels
+    return {
+        "contrast_limits": None if limits is None else np.asarray(limits, np.float64).tolist(),
+        "channels": None if channels is None else [int(channel) for channel in channels],
+        "z": None if options.z is None else int(options.z),
+        "axes": options.axes,
+    }
+
+
+def _options_from_json(options: Mapping[str, Any] | None) -> ImageOptions | None:
+    return None if options is None else ImageOptions(**options)
 
 
 def _size(document: Mapping[str, Any]) -> tuple[int, int]:
@@ -192,6 +271,8 @@ def _size(document: Mapping[str, Any]) -> tuple[int, int]:
     numbers = [height, width, video["frames"], *document["objects"], *document["complete"]]
     if {*map(type, numbers)} != {int} or {*map(type, texts)} != {str} or not 0 < height * width < LARGEST:
         raise SessionError("its document lacks numbers or names")
+    if (look := video.get("look")) is not None and not (bytes.fromhex(look["gray"]) and look["frame"] >= 0):
+        raise SessionError("its document lacks what its video looks like")
     return height, width
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import TypeIs
 
-from sam2_core import masks, plugins, saved
-from sam2_core.errors import PromptError, SessionClosedError, SessionError, SupersededError
+from sam2_core import plugins, prompting, saved
+from sam2_core.errors import PromptError, SAM2Error, SessionClosedError, SessionError, SupersededError
 from sam2_core.hookspecs import VideoModel
-from sam2_core.types import Candidate, FrameResult, Masklet, Point, Prompt, Video
+from sam2_core.types import Candidate, FrameResult, Masklet, Point, Prompt, Video, brief
 
 if TYPE_CHECKING:
     from sam2_core.tracking.track import ObjectTrack
@@ -31,26 +30,40 @@ class Session:
         video: where the frames come from.
         model: what segments and tracks; sessions may share one.
         limits: what may be kept in memory; the default suits a laptop.
-        source: where the video came from, if that is a path; a saved session remembers it.
+        owns_video: close the video with the session.
 
     Attributes:
         video: the video.
         model: the model.
-        source: where the video came from.
     """
 
     def __init__(
-        self, video: Video, model: VideoModel, limits: Limits | None = None, source: str | None = None
+        self, video: Video, model: VideoModel, limits: Limits | None = None, *, owns_video: bool = False
     ) -> None:
         from sam2_core.tracking.tracker import Limits, Tracker
 
         self.video = video
         self.model = model
-        self.source = source
+        self._owns_video = owns_video
         self._tracker = Tracker(model, video, limits or Limits())
         self._tracks: dict[int, ObjectTrack] = {}
         self._revision = 0
         self._closed = False
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"Session(closed, model={self.model.name!r})"
+        prompts = sum(len(track.prompts) for track in self._tracks.values())
+        return (
+            f"Session(model={self.model.name!r}, video of {len(self.video)} frames, "
+            f"object_ids={brief(self.object_ids)}, {prompts} prompts)"
+        )
+
+    @property
+    def source(self) -> str | None:
+        """Where the video came from, if it was opened from a path; a saved session remembers it."""
+        origin = plugins.origin_of(self.video)
+        return None if origin is None else origin.path
 
     # --- the document: prompts -------------------------------------------------------------------
 
@@ -74,7 +87,7 @@ class Session:
             PromptError: if the prompt does not fit the video; nothing has changed then.
         """
         self._check_open()
-        self._check_prompt(prompt)
+        prompting.check_fits(prompt, self.video)
         track = self._tracks.get(prompt.object_id)
         if track is None or not self._says_already(track, prompt):
             segmentation = self._tracker.segment(prompt)  # may fail: nothing has changed so far
@@ -91,28 +104,25 @@ class Session:
             PromptError: if the prompt does not fit the video.
         """
         self._check_open()
-        self._check_prompt(prompt)
+        prompting.check_fits(prompt, self.video)
         return tuple(Candidate(s.encoded, s.score) for s in self._tracker.candidates(prompt))
 
     def correction(self, frame_index: int, object_id: int, *points: Point) -> Prompt:
         """The prompt that corrects what is shown now by more points; ``add_prompt`` takes it.
 
         On a prompted frame the points are added to its prompt; elsewhere they correct the mask that tracking
-        gave, which becomes a part of the prompt with a point in its middle, so that the document says all.
+        gave, which becomes a part of the prompt, so that the document says all. With it goes a point deep
+        inside the mask and away from negative clicks, which says what object the mask means.
+
+        Raises:
+            PromptError: if there is no such object or frame, no point, or one outside of the frame.
         """
         self._check_open()
-        track = self._tracks.get(object_id)
-        if track is None or frame_index not in track:
-            return Prompt(frame_index, object_id, points)
-        prompt = track.prompts.get(frame_index)
-        if prompt is not None and prompt.mask is None:
-            return replace(prompt, points=(*prompt.points, *points))
-        mask = prompt.mask if prompt is not None else track[frame_index].mask()
-        if mask is None or not mask.any():
-            return Prompt(frame_index, object_id, points)
-        # The first point says which object the mask means: the decoder has never seen a mask without one.
-        inside = Point(*masks.middle(mask))
-        return Prompt(frame_index, object_id, (inside, *points), previous=mask)
+        self._check_objects([object_id])
+        given = prompting.clicks(frame_index, object_id, points, self.video)
+        track = self._tracks[object_id]
+        shown = track[given.frame_index].mask() if given.frame_index in track else None
+        return prompting.corrected(given, track.prompts.get(given.frame_index), shown)
 
     def remove_prompt(self, frame_index: int, object_id: int) -> None:
         """Take a prompt back. An object whose last prompt goes, goes with it.
@@ -233,20 +243,22 @@ class Session:
     def save(self, path: str | Path) -> None:
         """Write prompts and results to one file; ``open_session(path)`` goes on from there.
 
+        Unfinished passes go on with the next frame, as far as ``Limits.saved_bytes`` holds their memories.
+
         The file appears when it is complete; one that was there before is kept until then.
 
         Raises:
             SessionError: if the file cannot be written.
         """
         self._check_open()
-        saved.write(Path(path), self.video, self.model, self.source, list(self._tracks.values()))
+        budget = self._tracker.limits.saved_bytes
+        saved.write(Path(path), self.video, self.model, list(self._tracks.values()), budget)
 
     def _restore(self, document: saved.SavedSession) -> None:
-        same_model = document.fits(self.video, self.model)
         for prompt in document.prompts:
-            self._check_prompt(prompt)
-        if same_model:
-            self._tracks = {t.object_id: t for t in document.tracks(self._tracker.spans)}
+            prompting.check_fits(prompt, self.video)
+        if document.document["identity"] == self.model.identity:
+            self._tracks = {t.object_id: t for t in document.tracks(self.model)}
         else:  # another model: only the prompts are of use
             for prompt in document.prompts:
                 self.add_prompt(prompt)
@@ -256,7 +268,7 @@ class Session:
         self._closed = True
         self._tracker.close()
         self._tracks.clear()
-        if self.source is not None and hasattr(self.video, "close"):
+        if self._owns_video and hasattr(self.video, "close"):
             self.video.close()
 
     def __enter__(self) -> Session:
@@ -286,27 +298,6 @@ class Session:
                 raise PromptError(f"there is no object {object_id}; there are: {known}")
         return chosen
 
-    def _check_prompt(self, prompt: Prompt) -> None:
-        height, width = self.video.size
-        where = f"object {prompt.object_id} on frame {prompt.frame_index}"
-        if not 0 <= prompt.frame_index < len(self.video):
-            raise PromptError(f"{where}: the video has frames 0..{len(self.video) - 1}")
-        for x, y, _ in prompt.points:
-            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-                raise PromptError(
-                    f"{where}: the point ({x:g}, {y:g}) lies outside the {width} x {height} frame"
-                )
-        box = prompt.box
-        if box and (
-            box.left > width - 0.5 or box.top > height - 0.5 or box.right < -0.5 or box.bottom < -0.5
-        ):
-            raise PromptError(f"{where}: the box {tuple(box)} lies outside the {width} x {height} frame")
-        for mask in (prompt.mask, prompt.previous):
-            if mask is not None and mask.shape != (height, width):
-                raise PromptError(
-                    f"{where}: the mask is {mask.shape[1]} x {mask.shape[0]}, the frame {width} x {height}"
-                )
-
     def _says_already(self, track: ObjectTrack, prompt: Prompt) -> bool:
         from sam2_core.tracking.tracker import same_prompt
 
@@ -328,6 +319,7 @@ def open_session(
     device: str = "auto",
     precision: str = "auto",
     video: Any = None,
+    check_video: bool = True,
     limits: Limits | None = None,
 ) -> Session:
     """Open a session on a video, or go on with a saved one.
@@ -339,6 +331,8 @@ def open_session(
         device: "auto" (CUDA, MPS or CPU, whichever is there) or a torch device.
         precision: "exact" (float32, equal to the reference implementations) or "auto".
         video: where the frames of a saved session are now, if not where they were.
+        check_video: refuse the frames of a saved session if its first prompted frame looks unlike it did;
+            False goes on with any video of the same size and length.
         limits: what may be kept in memory.
 
     Raises:
@@ -348,13 +342,17 @@ def open_session(
     """
     document = saved.read(Path(source)) if saved.is_session(source) else None
     if document is not None:
-        source, model = document.source(video), model or document.model
-    opened = plugins.open_video(source)
+        source, model = document.source() if video is None else video, model or document.model
+    opened = plugins.open_video(source) if document is None else document.open_video(source)
     loaded = model if _is_model(model) else plugins.load_model(model or "nano", device, precision)
-    path = str(source) if isinstance(source, (str, Path)) else None
-    session = Session(opened, loaded, limits, path)
+    session = Session(opened, loaded, limits, owns_video=isinstance(source, (str, Path)))
     if document is not None:
-        session._restore(document)
+        try:
+            document.check(opened, look=check_video)
+            session._restore(document)
+        except SAM2Error:
+            session.close()
+            raise
     return session
 
 

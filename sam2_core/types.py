@@ -6,7 +6,7 @@ Coordinates are pixels of the video: x to the right, y down, and ``(0, 0)`` is t
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -23,6 +23,9 @@ Mask = NDArray[np.bool_]
 
 Source = Literal["prompted", "propagated"]
 """Where a mask comes from: the user's prompt on that frame, or tracking."""
+
+SHOWN = 6
+"""How many points or object ids are written out where a value is printed."""
 
 HIGHEST_ID = 2**31 - 1
 """Object ids are the pixel values of label images, which are ``int32``."""
@@ -98,9 +101,26 @@ class Prompt:
                 object.__setattr__(self, name, _as_mask(mask, name))
         _check_prompt(self)
 
+    def __repr__(self) -> str:
+        said = [f"frame_index={self.frame_index}", f"object_id={self.object_id}"]
+        if self.points:
+            said.append(f"points={brief(self.points)}")
+        said += [] if self.box is None else [f"box={self.box}"]
+        for name in ("mask", "previous"):
+            if (mask := getattr(self, name)) is not None:
+                said.append(f"{name} of {int(mask.sum())} pixels")
+        return f"Prompt({', '.join(said)})"
+
     def with_point(self, x: float, y: float, *, positive: bool = True) -> Prompt:
         """The same prompt with one more click at its end."""
         return replace(self, points=(*self.points, Point(x, y, positive)))
+
+
+def brief(items: Sequence[object]) -> str:
+    """A sequence as a tuple on one line; of many items the first few, and how many there are."""
+    if len(items) <= SHOWN:
+        return repr(tuple(items))
+    return f"({', '.join(map(repr, items[:SHOWN]))}, ... {len(items)} in all)"
 
 
 def _as_whole(number: Any, name: str) -> int:
@@ -264,6 +284,13 @@ class FrameResult:
     encoded: tuple[RunLengths, ...]
     size: tuple[int, int]
 
+    def __repr__(self) -> str:
+        stale = f", stale {int(self.stale.sum())}" if self.stale.any() else ""
+        return (
+            f"FrameResult(frame_index={self.frame_index}, object_ids={brief(self.object_ids)}, "
+            f"visible {int(self.visible.sum())}{stale})"
+        )
+
     def __len__(self) -> int:
         return len(self.object_ids)
 
@@ -314,6 +341,11 @@ class Masklet(Mapping[int, MaskletFrame]):
 
     object_id: int
     frames: Mapping[int, MaskletFrame]
+
+    def __repr__(self) -> str:
+        where = f"{len(self)} frames in {min(self)}..{max(self)}" if len(self) else "no frames"
+        visible = sum(frame.visible for frame in self.values())
+        return f"Masklet(object_id={self.object_id}, {where}, visible {visible})"
 
     def __getitem__(self, frame_index: int) -> MaskletFrame:
         return self.frames[frame_index]

@@ -69,10 +69,38 @@ def test_frames_limits_the_range(source: Path) -> None:
     assert labels(source) == [f"{i:05}.tif" for i in range(2, 8)]
 
 
+@pytest.mark.parametrize(
+    ("frames", "says"),
+    [
+        ("5:2", "START is 0 or more and STOP above it"),
+        ("5:5", "START is 0 or more and STOP above it"),
+        ("-2:5", "START is 0 or more and STOP above it"),
+        ("a:b", "write START:STOP"),
+        ("5", "write START:STOP"),
+        ("0:9:2", "write START:STOP"),
+    ],
+)
+def test_frames_that_are_no_range_are_wrong_usage_in_one_line(
+    source: Path, frames: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert track(source, "--point", "1@0:10,12", f"--frames={frames}") == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert frames in error
+    assert error.count("\n") == 1
+
+
+def test_either_end_of_frames_may_be_left_out(source: Path) -> None:
+    assert track(source, "--point", "1@4:14,12", "--frames", "9:") == 0
+    assert labels(source) == ["00004.tif", "00009.tif", "00010.tif", "00011.tif"]
+    assert track(source, "--point", "1@0:10,12", "--frames", ":3") == 0
+    assert labels(source) == [f"{i:05}.tif" for i in range(3)]
+
+
 def test_prompts_may_come_from_a_file(source: Path) -> None:
     prompts = [
         {"object_id": 5, "frame": 0, "points": [[10, 12, 1], [40, 40, 0]]},
-        {"object_id": 6, "frame": 2, "box": [2, 2, 30, 30]},
+        {"object_id": 6, "frame_index": 2, "box": [2, 2, 30, 30]},
         {"object_id": 7, "frame": 0, "mask": "mask.png"},
     ]
     path = source.parent / "prompts.json"
@@ -147,6 +175,13 @@ def test_a_mistake_gets_one_clear_line(
         ('[{"frame": 0}]', "object_id"),
         ('[{"object_id": 1, "frame": 0}]', "empty"),
         ("3", "no list"),
+        ('[{"object_id": 1, "frame": 0, "frame_index": 1, "box": [1, 1, 9, 9]}]', "the same thing"),
+        ('[{"object_id": 1, "points": [[10, 12, 1]]}]', "no key 'frame'"),
+        (
+            '[{"object_id": 1, "frame": 0, "boxes": [1, 1, 9, 9]}]',
+            "'boxes' is not known; there are: object_id",
+        ),
+        ('["frame"]', "no list of prompts"),
     ],
 )
 def test_a_broken_prompt_file_gets_one_clear_line(
@@ -158,6 +193,13 @@ def test_a_broken_prompt_file_gets_one_clear_line(
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_frame_and_frame_index_may_say_the_same(source: Path) -> None:
+    path = source.parent / "prompts.json"
+    path.write_text('[{"object_id": 1, "frame": 3, "frame_index": 3, "points": [[13, 12, 1]]}]')
+    assert track(source, "--prompts", str(path)) == 0
+    assert labels(source)[0] == "00003.tif"
 
 
 def test_an_empty_mask_is_refused(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +224,7 @@ def test_an_output_folder_that_cannot_be_written_is_said_before_the_work(
 
 
 def test_wrong_usage_has_status_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["track"], ["nonsense"], ["track", "x", "--out", "y", "--frames", "a:b"]):
+    for arguments in (["track"], ["nonsense"], ["track", "x", "--out", "y", "--precision", "some"]):
         with pytest.raises(SystemExit) as end:
             main(arguments)
         assert end.value.code == 2

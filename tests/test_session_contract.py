@@ -343,7 +343,7 @@ def test_a_correction_of_a_prompted_frame_adds_to_its_points(session: Session) -
     session.add_prompt(click(0))
     prompt = session.correction(0, 1, Point(3, 3, False))
     assert prompt.points == (*click(0).points, Point(3, 3, False))
-    assert session.correction(5, 9, Point(3, 3)).previous is None
+    assert session.correction(5, 1, Point(3, 3)).previous is None  # nothing is known there
 
 
 # --- life ------------------------------------------------------------------------------------------

@@ -82,6 +82,10 @@ class History(RuleBasedStateMachine):
 
     @rule(frame=PLACES, number=OBJECTS, point=CLICKS)
     def correct(self, frame: int, number: int, point: Point) -> None:
+        if number not in self.session.object_ids:
+            with pytest.raises(PromptError):
+                self.session.correction(frame, number, point)
+            return
         self.say(self.session.correction(frame, number, point))
 
     @precondition(lambda self: self.said)

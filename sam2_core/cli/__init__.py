@@ -1,66 +1,21 @@
 """The command line ``sam2``: one module per command.
 
-Exit status: 0 done, 1 failed (one line on stderr; a traceback with ``--debug``), 2 wrong usage.
+Exit status: 0 done, 1 failed (one line on stderr; a traceback with ``--debug``) or stopped with the finished
+frames written, 2 wrong usage, 130 interrupted before that.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
-import os
-import signal
 import sys
-import traceback
 from collections.abc import Sequence
-from types import FrameType
-from typing import NoReturn
-
-from sam2_core import __version__
-from sam2_core.cli.failures import UsageError, one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``sam2`` with these arguments (those of the process if None); returns the exit status."""
-    debug = False
     try:
-        signal.signal(signal.SIGTERM, _interrupt)  # a polite kill keeps the finished frames, as Ctrl-C does
-        options = _parser().parse_args(arguments)
-        debug = options.debug
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold anything
-        status: int = options.run(options)
-        print(end="", flush=True)  # here, where a failure can still be said
-    except (KeyboardInterrupt, Exception) as error:
-        if debug:
-            traceback.print_exc()
-        print(f"sam2: {one_line(error)}", file=sys.stderr)
-        _give_up_output()
-        return 2 if isinstance(error, UsageError) else 1
-    return status
+        from sam2_core.cli import commands  # while it loads, an interrupt is already one line
 
-
-def _give_up_output() -> None:
-    """If nobody reads our output any more, or its disk is full, let Python not try again at its end."""
-    try:
-        print(end="", flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _parser() -> argparse.ArgumentParser:
-    from sam2_core.cli import demo, models, segment, track  # while it loads, an interrupt is already one line
-
-    parser = argparse.ArgumentParser(prog="sam2", description="SAM 2: click an object, get its masklet.")
-    parser.add_argument("--version", action="version", version=f"sam2-core {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (demo, track, segment, models):
-        subparser = command.add_parser(commands)
-        subparser.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
-    return parser
+        return commands.run(arguments)
+    except KeyboardInterrupt:
+        print("sam2: interrupted", file=sys.stderr)
+        return 130

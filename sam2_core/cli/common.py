@@ -13,8 +13,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sam2_core.errors import ExportError, SAM2Error
+from sam2_core.cli import hints
+from sam2_core.errors import ExportError, SAM2Error, SessionError
+from sam2_core.exporters import overlay
 from sam2_core.plugins import exporter
+from sam2_core.session import Session
 from sam2_core.types import FrameResult, Masklet, Video
 
 
@@ -36,6 +39,9 @@ def add_output_arguments(parser: argparse.ArgumentParser, formats: str) -> None:
         metavar="A,B",
         help=f"labels, coco, sav, davis, ytvis, ctc, overlay (default: {formats})",
     )
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="save the session; SOURCE of a later call, or open_session"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -43,23 +49,46 @@ def add_output_arguments(parser: argparse.ArgumentParser, formats: str) -> None:
 class Output:
     """The folder and the formats of a command, checked before any work is done.
 
+    Attributes:
+        folder: where the files go.
+        formats: names of exporters.
+        save: the file of the session, if it is to be saved.
+        pictures: make the overlay of a single frame a picture, no film.
+        written: what has been written so far.
+
     Raises:
         ExportError: if a format is not known or the folder cannot be written.
+        SessionError: if the session cannot be saved there.
     """
 
     folder: Path
     formats: Sequence[str]
+    save: Path | None = None
+    pictures: bool = False
     written: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Look before the work, so that none is lost."""
         self._exporters = {name: exporter(name) for name in self.formats}
+        if self.pictures and self._exporters.get("overlay") is overlay.export:
+            self._exporters["overlay"] = overlay.export_picture
         check_folder(self.folder)
+        _check_save(self.save)
 
     @classmethod
-    def of(cls, options: argparse.Namespace) -> Output:
+    def of(cls, options: argparse.Namespace, *, pictures: bool = False) -> Output:
         """What the command line asks for."""
-        return cls(options.out, [name.strip() for name in options.format.split(",") if name.strip()])
+        formats = [name.strip() for name in options.format.split(",") if name.strip()]
+        return cls(options.out, formats, options.save, pictures)
+
+    def keep(self, session: Session) -> None:
+        """Save the session if asked to, and write its masklets; if one cannot be written, the others are."""
+        try:
+            if self.save:
+                session.save(self.save)
+                self.written.append(str(self.save))
+        finally:
+            self.write(session.masklets(), session.video)
 
     def write(self, masklets: Mapping[int, Masklet], video: Video) -> None:
         """Write every format; one that fails does not keep the others from being written.
@@ -75,6 +104,14 @@ class Output:
                 failures.append(str(error))
         if failures:
             raise ExportError("; ".join(failures))
+
+
+def _check_save(path: Path | None) -> None:
+    if path is None:
+        return
+    if path.is_dir():
+        raise SessionError(f"cannot save the session as {path}, which is a folder; give the name of a file")
+    check_folder(path.parent)
 
 
 def check_folder(folder: Path) -> None:
@@ -123,6 +160,15 @@ def summary(masklets: Mapping[int, Masklet], output: Output, model: str, seconds
             "mean_area": round(sum(f.encoded.area for f in visible) / len(visible), 1) if visible else 0.0,
         }
     return {"model": model, "seconds": round(seconds, 2), "objects": objects, "written": output.written}
+
+
+def finish(session: Session, output: Output, clock: Clock, *, as_json: bool) -> None:
+    """Say what was found and written, and on stderr what is doubtful."""
+    masklets, model = session.masklets(), session.model.name
+    report(summary(masklets, output, model, clock.seconds), as_json=as_json)
+    if not as_json and (hint := hints.doubt(model, masklets)) and sys.stderr is not None:
+        print(end="", flush=True)  # the table comes first
+        print(f"sam2: {hint}", file=sys.stderr)
 
 
 def report(found: Mapping[str, Any], *, as_json: bool) -> None:

@@ -1,10 +1,11 @@
-"""Prompts on the command line: ``OBJECT@FRAME:...`` and ``prompts.json``."""
+"""Prompts on the command line: ``OBJECT@FRAME:...``, label images and ``prompts.json``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import operator
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,13 +15,18 @@ from typing import Any
 import numpy as np
 from PIL import Image as PILImage
 
+from sam2_core import masks
+from sam2_core.cli import labels, sources
 from sam2_core.cli.failures import UsageError
 from sam2_core.errors import PromptError, SessionError
-from sam2_core.session import Session, open_session
-from sam2_core.types import Box, Mask, Point, Prompt
+from sam2_core.session import Session
+from sam2_core.types import Box, Mask, Point, Prompt, RunLengths
 
 PLAIN = {"1", "L", "P", "RGB", "F", "I", "I;16", "I;16B"}
 """Pillow's names of images in which black is 0 and everything else is not; in "P" (DAVIS) an index."""
+
+KEYS = ("object_id", "frame", "frame_index", "points", "box", "mask")
+"""What an entry of ``prompts.json`` may hold; ``frame`` and ``frame_index`` are the same."""
 
 
 @dataclass
@@ -29,7 +35,26 @@ class Parts:
 
     points: list[Point] = field(default_factory=list)
     box: Box | None = None
-    mask: Mask | None = None
+    mask: RunLengths | None = None
+    file: Path | None = None
+    """Where the mask comes from."""
+
+    def set_mask(self, mask: RunLengths, file: Path) -> None:
+        """Take a mask; PromptError if there is one already."""
+        if self.mask is not None:
+            raise PromptError(
+                f"{self.file} and {file} give two masks of one object on one frame; leave one out"
+            )
+        self.mask, self.file = mask, file
+
+    def prompt(self, frame_index: int, object_id: int) -> Prompt:
+        """The prompt that these parts make; PromptError if they make none."""
+        mask = None if self.mask is None else self.mask.decode()
+        return Prompt(frame_index, object_id, tuple(self.points), self.box, mask)
+
+
+Wanted = dict[tuple[int, int], Parts]
+"""By frame index and object id; masks stay run lengths, since a label image may hold hundreds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OBJECT@FRAME:FILE",
         help="an image whose non-black pixels are the object",
     )
+    group.add_argument(
+        "--labels",
+        action="append",
+        default=[],
+        metavar="[@FRAME:]FILE",
+        help="a label image (TIFF, PNG): each number but 0 is an object id, its pixels the object's mask on "
+        "frame 0, or on FRAME",
+    )
     group.add_argument("--prompts", type=Path, metavar="FILE.json", help="a list of prompts (see the README)")
 
 
@@ -67,39 +100,51 @@ def opened(options: argparse.Namespace) -> Iterator[Session]:
         SessionError: if there is no prompt, neither on the command line nor in a saved session.
     """
     wanted = read(options)  # before anything large is loaded
-    with open_session(
-        options.source, model=options.model, device=options.device, precision=options.precision
-    ) as session:
-        for prompt in wanted:
-            session.add_prompt(prompt)
+    with sources.opened(options) as session:
+        _check_sizes(wanted, session.video.size)
+        for key, parts in wanted.items():
+            session.add_prompt(parts.prompt(*key))
         if not session.prompts:
-            raise SessionError("no prompt was given; add --point, --box, --mask or --prompts")
+            raise SessionError("no prompt was given; add --point, --box, --mask, --labels or --prompts")
         yield session
 
 
-def read(options: argparse.Namespace) -> list[Prompt]:
-    """The prompts of a command line, by frame.
+def _check_sizes(wanted: Wanted, size: tuple[int, int]) -> None:
+    for parts in wanted.values():
+        if parts.mask is not None and parts.mask.size != size:
+            (height, width), (rows, columns) = parts.mask.size, size
+            raise PromptError(
+                f"{parts.file} is {width} x {height} pixels, the frames are {columns} x {rows}; "
+                "give an image of the same size"
+            )
+
+
+def read(options: argparse.Namespace) -> Wanted:
+    """The prompts of a command line, by frame and object.
 
     Raises:
         UsageError: for an argument that cannot be read as a prompt.
         PromptError: for a file that cannot, or a prompt that makes no sense.
     """
-    parts: dict[tuple[int, int], Parts] = {}
+    parts: Wanted = defaultdict(Parts)
     if options.prompts:
         _read_json(options.prompts, parts)
     for text in options.point:
         key, rest = _split(text)
-        parts.setdefault(key, Parts()).points.append(_point(text, rest.split(",")))
+        parts[key].points.append(_point(text, rest.split(",")))
     for text in options.box:
         key, rest = _split(text)
-        parts.setdefault(key, Parts()).box = Box(*_numbers(text, rest.split(","), 4))
+        parts[key].box = Box(*_numbers(text, rest.split(","), 4))
     for text in options.mask:
         key, rest = _split(text)
-        parts.setdefault(key, Parts()).mask = read_mask(Path(rest))
-    return [
-        Prompt(frame_index, object_id, tuple(p.points), p.box, p.mask)
-        for (frame_index, object_id), p in sorted(parts.items())
-    ]
+        parts[key].set_mask(masks.encode(read_mask(Path(rest))), Path(rest))
+    for text in options.labels:
+        frame_index, path = labels.split(text)
+        for object_id, mask in labels.read(path).items():
+            parts[frame_index, object_id].set_mask(mask, path)
+    for key, found in parts.items():
+        found.prompt(*key)  # a prompt that makes no sense is said now
+    return dict(sorted(parts.items()))
 
 
 def _split(text: str) -> tuple[tuple[int, int], str]:
@@ -150,13 +195,13 @@ def read_mask(path: Path) -> Mask:
         pixels = pixels.max(axis=2)
     if (values := len(np.unique(pixels[pixels > 0]))) > 1:
         raise PromptError(
-            f"the mask {path} holds {values} values beside 0; give one object per file (0 and one value)"
+            f"the mask {path} holds {values} values beside 0; give one object per file, or --labels FILE"
         )
     mask: Mask = pixels > 0
     return mask
 
 
-def _read_json(path: Path, parts: dict[tuple[int, int], Parts]) -> None:
+def _read_json(path: Path, parts: Wanted) -> None:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         for entry in entries:
@@ -173,11 +218,16 @@ def _read_json(path: Path, parts: dict[tuple[int, int], Parts]) -> None:
         raise PromptError(f"{path} is no list of prompts like {example}: {reason}") from error
 
 
-def _add_entry(entry: dict[str, Any], folder: Path, parts: dict[tuple[int, int], Parts]) -> None:
-    key = operator.index(entry["frame"]), operator.index(entry["object_id"])
-    into = parts.setdefault(key, Parts())
+def _add_entry(entry: dict[str, Any], folder: Path, parts: Wanted) -> None:
+    if unknown := [key for key in entry if isinstance(entry, dict) and key not in KEYS]:
+        raise ValueError(f"the key {unknown[0]!r} is not known; there are: {', '.join(KEYS)}")
+    frame_index = entry["frame_index" if "frame_index" in entry else "frame"]
+    if entry.get("frame", frame_index) != frame_index:
+        raise ValueError(f"'frame' is {entry['frame']} and 'frame_index' {frame_index}, the same thing")
+    into = parts[operator.index(frame_index), operator.index(entry["object_id"])]
     into.points += [Point(*point) for point in entry.get("points") or ()]
     if entry.get("box") is not None:
         into.box = Box(*entry["box"])
     if entry.get("mask"):
-        into.mask = read_mask(folder / entry["mask"])
+        file = folder / entry["mask"]
+        into.set_mask(masks.encode(read_mask(file)), file)

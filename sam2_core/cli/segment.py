@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sam2_core.cli import common, prompts
+from sam2_core.cli import common, prompts, sources
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -15,6 +15,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "source", metavar="IMAGE", help="an image, or anything that 'track' takes: its prompted frames"
     )
     prompts.add_arguments(parser)
+    sources.add_arguments(parser)
     common.add_model_arguments(parser)
     common.add_output_arguments(parser, "labels")
     parser.set_defaults(run=run)
@@ -23,11 +24,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    clock, output = common.Clock(), common.Output.of(options)
+    clock, output = common.Clock(), common.Output.of(options, pictures=True)
     with prompts.opened(options) as session:
-        masklets = session.masklets()
-        output.write(masklets, session.video)
-        common.report(
-            common.summary(masklets, output, session.model.name, clock.seconds), as_json=options.json
-        )
+        output.keep(session)
+        common.finish(session, output, clock, as_json=options.json)
     return 0

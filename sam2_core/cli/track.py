@@ -7,11 +7,10 @@ import sys
 import traceback
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-from sam2_core.cli import common, prompts
-from sam2_core.cli.failures import one_line
+from sam2_core.cli import common, prompts, sources
+from sam2_core.cli.failures import UsageError, one_line
 from sam2_core.errors import SessionError
 from sam2_core.session import Session
 from sam2_core.types import FrameResult
@@ -26,6 +25,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="a video, a folder of frames, a TIFF, an OME-Zarr, a .npy or a saved session",
     )
     prompts.add_arguments(parser)
+    sources.add_arguments(parser)
     common.add_model_arguments(parser)
     parser.add_argument(
         "--frames",
@@ -34,9 +34,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="track only these frames (default: from the first prompt to the end)",
     )
     parser.add_argument("--both", action="store_true", help="track backward from the prompts too")
-    parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="save the session; SOURCE of a later call, or open_session"
-    )
     common.add_output_arguments(parser, "labels")
     parser.set_defaults(run=run)
     return parser
@@ -45,7 +42,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     clock, output, stopped = common.Clock(), common.Output.of(options), None
-    _check_save(options.save)
     with prompts.opened(options) as session:
         results, total = _propagation(session, options.frames, options.both)
         try:
@@ -53,10 +49,9 @@ def run(options: argparse.Namespace) -> int:
                 pass
         except (KeyboardInterrupt, Exception) as error:  # the frames before it are not lost
             stopped = error
-        _keep(session, options.save, output)
+        output.keep(session)
         if not isinstance(stopped, Exception):
-            found = common.summary(session.masklets(), output, session.model.name, clock.seconds)
-            common.report(found, as_json=options.json)
+            common.finish(session, output, clock, as_json=options.json)
     if stopped is None:
         return 0
     if options.debug:
@@ -65,31 +60,20 @@ def run(options: argparse.Namespace) -> int:
     return 1
 
 
-def _keep(session: Session, save: Path | None, output: common.Output) -> None:
-    """Write all that is known; if one thing cannot be written, the others are."""
-    try:
-        if save:
-            session.save(save)
-            output.written.append(str(save))
-    finally:
-        output.write(session.masklets(), session.video)
-
-
-def _check_save(path: Path | None) -> None:
-    """Look before the work, so that none is lost."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise SessionError(f"cannot save the session as {path}, which is a folder; give the name of a file")
-    common.check_folder(path.parent)
-
-
 def _frames(text: str) -> range:
-    start, _, stop = text.partition(":")
+    start, colon, stop = text.partition(":")
     try:
-        return range(int(start or 0), int(stop) if stop else sys.maxsize)
+        frames = range(int(start or 0), int(stop) if stop else sys.maxsize)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not START:STOP, for example 0:100") from None
+        colon, frames = "", range(0)
+    if not colon:
+        raise UsageError(f"cannot read --frames {text!r}; write START:STOP, for example 0:100 for 0 to 99")
+    if frames.start < 0 or not frames:
+        raise UsageError(
+            f"--frames {text} holds no frame of a video; START is 0 or more and STOP above it, for example "
+            "2:5 for frames 2, 3 and 4 (--both tracks them backward too)"
+        )
+    return frames
 
 
 def _propagation(session: Session, frames: range | None, both: bool) -> tuple[Iterator[FrameResult], int]:

@@ -52,6 +52,24 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
     return target
 
 
+def export_picture(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
+    """Write ``overlay.png`` if one frame is known, at its own size; else a film, as ``export`` does.
+
+    Raises:
+        ExportError: if the file cannot be written.
+        VideoError: if the frame cannot be read.
+    """
+    from PIL import Image as pillow  # with the format, not with the package
+
+    frames = known_frames(masklets)
+    if len(frames) != 1:
+        return export(masklets, video, folder)
+    target, known = Path(folder) / "overlay.png", on_frame(masklets, frames[0], video.size)
+    with new_file(target) as temporary:
+        pillow.fromarray(draw(np.asarray(video[frames[0]]), known)).save(temporary, format="PNG")
+    return target
+
+
 def _stream(container: Any, video: Video) -> Any:
     import av  # with the format, not with the package
 

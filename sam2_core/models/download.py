@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import urllib.parse
 import urllib.request
 from collections.abc import Generator, Mapping
 from http.client import HTTPException, HTTPMessage
@@ -84,10 +85,17 @@ def download(url: str, target: Path, sha256: str | None = None) -> Generator[Pro
             raise ModelError(f"{url} gave a file with the sha256 {digest}; expected {expected}")
         partial.replace(target)
     except (OSError, HTTPException) as error:
-        raise Unreachable(f"{url}: {error}") from error
+        raise Unreachable(f"{urllib.parse.urlsplit(url).netloc}: {_reason(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
     return digest
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a few words."""
+    cause = getattr(error, "reason", None)  # of a URLError; that of an HTTPError is a text without its number
+    cause = cause if isinstance(cause, Exception) else error
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 
 def _receive(url: str, partial: Path) -> Generator[Progress, None, tuple[str, str | None]]:

@@ -115,7 +115,7 @@ def fetch(name: str, sha256: str | None = None) -> Generator[Progress, None, Pat
             continue
         _record(target, digest)
         return target
-    raise ModelError(f"{name} could not be downloaded ({'; '.join(failures)}); {_by_hand(model)}")
+    raise ModelError(f"{name} could not be downloaded; {_by_hand(model)} ({'; '.join(failures)})")
 
 
 def import_file(path: Path, name: str | None = None, sha256: str | None = None) -> Path:

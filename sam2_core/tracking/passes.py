@@ -18,6 +18,9 @@ from sam2_core.tracking.tracker import Step, Tracker
 def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack]) -> Iterator[int]:
     """Bring every object to its canonical result: forward from its first prompt, then backward to frame 0.
 
+    What a live video has forgotten cannot be computed any more: the forward pass goes on with the first frame
+    that is left, the backward pass stops there.
+
     Yields frame indices; frames before the first prompt of some objects and after that of others come twice.
     """
     for track in tracks:
@@ -25,11 +28,16 @@ def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack]) -> Iterator[int]:
             track.restart_canonical_pass()  # it was saved when the video was shorter
     frame_index = min(track.first for track in tracks)
     while frame_index < len(tracker.video):  # a live video grows meanwhile
-        _forward(tracker, [track for track in tracks if track.first <= frame_index], frame_index)
-        yield frame_index
+        reached = [track for track in tracks if track.first <= frame_index]
+        _forward(tracker, reached, frame_index)
+        if frame_index >= tracker.oldest or all(track.is_fresh(frame_index) for track in reached):
+            yield frame_index
         frame_index += 1
     for frame_index in range(max(track.first for track in tracks) - 1, -1, -1):
-        _backward(tracker, [track for track in tracks if track.first > frame_index], frame_index)
+        standing = [track for track in tracks if track.canonical_pass().backward == frame_index]
+        if standing and frame_index < tracker.oldest:
+            return
+        _backward(tracker, standing, frame_index)
         yield frame_index
 
 
@@ -78,6 +86,12 @@ def _passes_by(track: ObjectTrack, frame_index: int, banks: Mapping[int, MemoryB
 def _forward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) -> None:
     """The next frame of the canonical forward pass, for the objects whose pass stands there."""
     standing = [t for t in tracks if t.canonical_pass().stands_at(frame_index)]
+    if frame_index < tracker.oldest:
+        for track in standing:
+            state = track.canonical_pass()
+            state.forward = track.after(tracker.oldest)
+            state.banks[1] = tracker.bank_before(track, state.forward, 1)
+        return
     for track, bank in _advance(tracker, standing, frame_index, 1):
         state = track.canonical_pass()
         state.forward = track.after(frame_index + 1)
@@ -85,13 +99,12 @@ def _forward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) 
 
 
 def _backward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) -> None:
-    """The next frame of the canonical backward pass, for the objects whose pass stands there."""
-    standing = [track for track in tracks if track.canonical_pass().backward == frame_index]
-    for track in standing:
+    """The next frame of the canonical backward pass, for objects whose pass stands there."""
+    for track in tracks:
         if frame_index == track.first - 1:
             state = track.canonical_pass()
             state.banks[-1] = MemoryBank(track.spans, recent=MappingProxyType(dict(state.seed)))
-    for track, _ in _advance(tracker, standing, frame_index, -1):
+    for track, _ in _advance(tracker, tracks, frame_index, -1):
         track.canonical_pass().backward = frame_index - 1
 
 

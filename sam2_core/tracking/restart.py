@@ -53,9 +53,18 @@ class RestartPoints:
         if frame_index % self._interval:
             return
         self._banks[frame_index] = bank
+        self.thin(limit)
+
+    def thin(self, limit: int) -> None:
+        """Drop every second point, and so on, until there are not more than ``limit`` (at least 2)."""
         while len(self._banks) > max(2, limit):
             self._interval *= 2
             self._banks = {i: b for i, b in self._banks.items() if i % self._interval == 0}
+
+    @property
+    def newest(self) -> RestartPoint | None:
+        """The point that was kept last."""
+        return RestartPoint(*next(reversed(self._newest.items()))) if self._newest else None
 
     def drop(self, frame_index: int) -> None:
         """Forget the bank after a frame whose mask is no longer the tracked one."""

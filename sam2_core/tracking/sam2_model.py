@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sam2_core import masks
 from sam2_core.hookspecs import Memories, Segmentation
 from sam2_core.models import checkpoints, devices
+from sam2_core.models.config import SAM2Config
 from sam2_core.models.preprocess import preprocess
 from sam2_core.models.sam2 import SAM2, Prediction
 from sam2_core.models.sam2 import Features as ImageFeatures
@@ -27,7 +30,24 @@ CLAMP = 32.0
 """Largest logit that is fed back to the decoder (as in training)."""
 
 BATCH = 64
-"""Objects in one call; more only cost memory."""
+"""Objects in one call at most; more only cost memory."""
+
+BATCH_BYTES = 2 * 2**30
+"""What the objects of one call may take while it runs, at most (nano: 64 objects; 1024 pixels: about ten)."""
+
+
+def batch_of(config: SAM2Config) -> int:
+    """How many objects share a call: at least one, at most ``BATCH``, within ``BATCH_BYTES``.
+
+    Counted in float32: what a layer of the memory attention holds at once (keys and values of the tokens of a
+    full ring and one prompted frame, queries, scores are never held, and the feed-forward network), or what
+    the memory encoder holds at the network's full size, whichever is more.
+    """
+    pixels = (config.image_size // 16) ** 2
+    tokens = config.memory_slots * pixels + config.pointers * config.dim // config.memory_dim
+    attention = 4 * tokens * config.dim + pixels * (2 * config.memory_hidden + 6 * config.dim)
+    encoding = 6 * config.image_size**2
+    return max(1, min(BATCH, BATCH_BYTES // (4 * max(attention, encoding))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +117,7 @@ class Sam2Model:
         self.network = network.to(device).eval()
         self.memory_span = network.config.memory_slots - 1
         self.pointer_span = network.config.pointers - 1
-        self.batch = 1 if precision == "exact" else BATCH
+        self.batch = 1 if precision == "exact" else batch_of(network.config)
         self._device = device
         self._bfloat16 = precision != "exact" and devices.prefers_bfloat16(device)
 
@@ -200,11 +220,28 @@ class Sam2Model:
                     torch.cat([decoded[i].object_score_11 for i in chosen]),
                     binarise=prompted,
                 )
-            # Cloned: a slice would keep the memories of all objects alive.
-            memories.update(
-                (i, m[None].to(torch.bfloat16, copy=True)) for i, m in zip(chosen, spatial, strict=True)
-            )
+            for i, memory_chw in zip(chosen, spatial, strict=True):
+                # Cloned: a slice would keep the memories of all objects alive. In one layout, as from a file.
+                memories[i] = memory_chw[None].to(
+                    torch.bfloat16, copy=True, memory_format=torch.contiguous_format
+                )
         return [Sam2Memory(memories[i], d.pointer_1d) for i, d in enumerate(decoded)]
+
+    def memory_arrays(self, memory: Sam2Memory) -> dict[str, NDArray[Any]]:
+        """The tensors of a memory; NumPy knows no bfloat16, so its bits go as ``int16``."""
+        tensors = {"pointer": memory.pointer_1d}
+        if memory.spatial_1chw is not None:
+            tensors["spatial"] = memory.spatial_1chw
+        return {name: _bits(tensor) for name, tensor in tensors.items()}
+
+    def memory_from(self, arrays: Mapping[str, NDArray[Any]]) -> Sam2Memory:
+        """The memory with these tensors."""
+        config = self.network.config
+        side = config.image_size // 16
+        shapes = {"pointer": (1, config.dim), "spatial": (1, config.memory_dim, side, side)}
+        tensors = {name: _tensor(array, shapes[name]) for name, array in arrays.items()}
+        on_device = {name: tensor.to(self._device) for name, tensor in tensors.items()}
+        return Sam2Memory(on_device.get("spatial"), on_device["pointer"])
 
     def _segmentations(self, prediction: Prediction, size: tuple[int, int]) -> list[Segmentation]:
         logits = prediction.logits_n1hw.float()
@@ -226,6 +263,20 @@ class Sam2Model:
             )
             for i in range(len(visible))
         ]
+
+
+def _bits(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = (
+        (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
+    )
+    return array
+
+
+def _tensor(array: NDArray[Any], shape: tuple[int, ...]) -> Tensor:
+    if array.shape != shape or array.dtype not in (np.int16, np.float32):
+        raise ValueError(f"a memory of SAM 2 does not hold {array.shape} {array.dtype}")
+    tensor = torch.from_numpy(array.copy())
+    return tensor.view(torch.bfloat16) if array.dtype == np.int16 else tensor
 
 
 def load(path: Path, device: str, precision: str, name: str) -> Sam2Model:

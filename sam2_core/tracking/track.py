@@ -97,9 +97,7 @@ class ObjectTrack:
 
     def canonical_pass(self) -> CanonicalPass:
         """How far the canonical result of the present prompts has come."""
-        if self._pass is None or self._pass[0] != self.revision:
-            return self.restart_canonical_pass()
-        return self._pass[1]
+        return self.present_pass or self.restart_canonical_pass()
 
     def restart_canonical_pass(self) -> CanonicalPass:
         """Begin the canonical result anew."""
@@ -108,12 +106,19 @@ class ObjectTrack:
         return fresh
 
     @property
-    def is_complete(self) -> bool:
-        """Whether the canonical pass of the present prompts has been through backward to frame 0.
+    def present_pass(self) -> CanonicalPass | None:
+        """The canonical pass of the present prompts, if it was begun."""
+        return self._pass[1] if self._pass is not None and self._pass[0] == self.revision else None
 
-        The forward pass comes first, so that it is then complete too, for the frames that there were.
-        """
-        return self._pass is not None and self._pass[0] == self.revision and self._pass[1].backward < 0
+    def is_complete(self, frames: int) -> bool:
+        """Whether the canonical result of a video of so many frames is known, from its end to frame 0."""
+        state = self.present_pass
+        through = state is not None and state.forward >= frames and state.backward < 0
+        return through and all(map(self.is_fresh, range(frames)))
+
+    def go_on_with(self, state: CanonicalPass) -> None:
+        """Take over how far the canonical pass of the present prompts had come (it was saved)."""
+        self._pass = (self.revision, state)
 
     def mark_complete(self, frames: int) -> None:
         """Take what is known as canonical, without memories (it was saved), on a video of so many frames."""

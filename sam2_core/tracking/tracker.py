@@ -24,23 +24,27 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a session may keep in memory besides its results; bytes are at least 0, frames at least 1.
+    """What a session may keep besides its prompts and results; bytes are at least 0, frames at least 1.
 
     Attributes:
         feature_bytes: for the features of the frames seen last.
         restart_bytes: for the restart points of all objects together; None for 16 MiB, or for as much as 32
             points take if that is more (large models).
         max_conditioning_frames: prompted frames that a frame reads at most; None for all (the references).
+        saved_bytes: for the memories in a saved session. Objects whose memories do not fit are tracked again
+            from their first prompt when it goes on, to the same masks.
     """
 
     feature_bytes: int = 256 * 2**20
     restart_bytes: int | None = None
     max_conditioning_frames: int | None = None
+    saved_bytes: int = 64 * 2**20
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept to."""
         most = self.max_conditioning_frames
-        if min(self.feature_bytes, self.restart_bytes or 0) < 0 or (most is not None and most < 1):
+        least = min(self.feature_bytes, self.restart_bytes or 0, self.saved_bytes)
+        if least < 0 or (most is not None and most < 1):
             raise SessionError(f"these limits cannot be kept to: {self}")
 
 
@@ -69,6 +73,11 @@ class Tracker:
         self.features = FeatureCache(model, video, limits.feature_bytes)
         self.objects = 1
         self._clicks: OrderedDict[tuple[int, int], tuple[Prompt, list[Segmentation]]] = OrderedDict()
+
+    @property
+    def oldest(self) -> int:
+        """The first frame that can still be read: a live video forgets those before it."""
+        return int(getattr(self.video, "oldest", 0))
 
     def segment(self, prompt: Prompt) -> Segmentation:
         """The mask of a prompt: its points are given one after another, each sees the logits of the last.
@@ -150,7 +159,10 @@ class Tracker:
         budget = self.limits.restart_bytes
         if budget is None:
             budget = max(16 * 2**20, 32 * bank.nbytes)
-        track.restart[direction].add(frame_index, bank, budget // max(1, 2 * self.objects * bank.nbytes))
+        limit = budget // max(1, self.objects * bank.nbytes)
+        other = track.restart[-direction]  # mostly empty: then this direction has the whole share
+        other.thin(max(limit // 2, limit - len(track.restart[direction]) - 1))
+        track.restart[direction].add(frame_index, bank, limit - len(other))
 
     def close(self) -> None:
         """Drop features and cached clicks."""

@@ -6,7 +6,7 @@ backward flow, iterated from frame to frame) and keeps the warped mask soft, so 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,14 @@ class CopyModel:
     ) -> Sequence[MaskMemory]:
         """The masks and their frame."""
         return [MaskMemory(s.raw, features) for s in segmentations]
+
+    def memory_arrays(self, memory: MaskMemory) -> dict[str, NDArray[Any]]:
+        """The mask and the frame."""
+        return {"soft": memory.soft, "image": memory.frame.image}
+
+    def memory_from(self, arrays: Mapping[str, NDArray[Any]]) -> MaskMemory:
+        """The memory with this mask and this frame."""
+        return MaskMemory(arrays["soft"], Frame(arrays["image"]))
 
 
 class FlowModel(CopyModel):

@@ -1,0 +1,100 @@
+"""What is kept and what runs at once is counted in bytes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sam2_core import Session, load_model, masks
+from sam2_core.models.config import SAM2Config, config
+from sam2_core.tracking import sam2_model
+from sam2_core.tracking.bank import MemoryBank, Spans
+from sam2_core.tracking.sam2_model import BATCH, Sam2Model, batch_of
+from sam2_core.tracking.track import ObjectTrack
+from sam2_core.tracking.tracker import Limits, Tracker
+from tests.conftest import model
+from tests.test_session_contract import click
+from tests.videos_for_tests import Disks
+
+
+class Note:
+    """A memory of which only the size is known."""
+
+    def __init__(self, nbytes: int, faded: int) -> None:
+        self.nbytes, self._faded = nbytes, faded
+
+    def faded(self) -> Note:
+        return Note(self._faded, self._faded)
+
+
+def passed(sizes: SAM2Config, objects: int, passes: list[range], limits: Limits) -> list[ObjectTrack]:
+    """Objects with the restart points that passes over so many frames leave, at the sizes of a network."""
+    spatial, pointer = 2 * sizes.memory_dim * (sizes.image_size // 16) ** 2, 4 * sizes.dim
+    spans = Spans(sizes.memory_slots - 1, sizes.pointers - 1)
+    tracker = Tracker(model("copy"), Disks(), limits)
+    tracker.objects = objects
+    tracks = [ObjectTrack(i, spans) for i in range(objects)]
+    for frames in passes:
+        banks = [MemoryBank(spans) for _ in tracks]
+        for i in frames:
+            banks = [bank.remember(i, Note(spatial + pointer, pointer), frames.step) for bank in banks]
+            for track, bank in zip(tracks, banks, strict=True):
+                tracker.add_restart(track, i, bank, frames.step)
+    return tracks
+
+
+def kept(tracks: list[ObjectTrack]) -> int:
+    banks = [bank for t in tracks for points in t.restart.values() for bank in points._banks.values()]
+    return sum({id(m): m.nbytes for bank in banks for m in bank.recent.values()}.values())
+
+
+@pytest.mark.parametrize(("objects", "interval"), [(1, 16), (3, 64), (10, 256)])
+def test_the_interval_of_nano_on_three_thousand_frames(objects: int, interval: int) -> None:
+    for track in passed(config("nano"), objects, [range(3000)], Limits()):
+        assert track.restart[1]._interval == interval  # as docs/adr/0004 says
+
+
+@pytest.mark.parametrize(
+    "passes", [[range(900)], [range(450, 900), range(449, -1, -1)], [range(899, -1, -1), range(900)]]
+)
+def test_both_directions_together_keep_to_the_budget(passes: list[range]) -> None:
+    limits = Limits(restart_bytes=4 * 2**20)
+    tracks = passed(config("nano"), 2, passes, limits)
+    assert limits.restart_bytes is not None
+    assert kept(tracks) <= limits.restart_bytes
+    assert kept(tracks) >= limits.restart_bytes / 5
+    for frames in passes:
+        assert len(tracks[0].restart[frames.step]) >= 7
+
+
+def test_the_batch_is_chosen_by_bytes() -> None:
+    assert batch_of(config("nano")) == BATCH
+    for name in ("sam2-tiny", "sam2.1-large"):
+        assert 8 <= batch_of(config(name)) <= 16
+        assert batch_of(config(name).at_size(512)) > 2 * batch_of(config(name))
+        assert batch_of(config(name).at_size(4096)) == 1
+
+
+def test_in_exact_precision_nothing_is_batched() -> None:
+    assert load_model("nano", precision="exact").batch == 1
+    assert load_model("nano", precision="auto").batch == BATCH
+
+
+def test_the_batch_changes_masks_by_rounding_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(batch: int) -> Session:
+        monkeypatch.setattr(sam2_model, "BATCH", batch)
+        network = load_model("nano", "cpu").network  # type: ignore[attr-defined]
+        session = Session(Disks(5), Sam2Model(network, "nano", torch.device("cpu"), "auto"))
+        assert session.model.batch == batch
+        for object_id in range(1, 6):
+            session.add_prompt(click(0, object_id, disk=object_id % 2))
+        list(session.propagate())
+        return session
+
+    alone, together = run(1), run(64)
+    in_twos = run(2)
+    for i in range(5):
+        for object_id in alone.object_ids:
+            expected = alone.result(i).mask(object_id)
+            for other in (together, in_twos):
+                assert masks.iou(expected, other.result(i).mask(object_id)) > 0.99
