@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
-from sam2_core.training.bank import HELD_OUT, ClipBank, collect, disguised, draw_batch, make_clip
+from sam2_core.training.augmentation import augmented
+from sam2_core.training.batches import collate, frame_indices, sample_batch
+from sam2_core.training.clip_pool import FIRST_HELD_OUT_SEED, ClipPool, make_clip
+from sam2_core.training.clips import Clip
 from sam2_core.training.microscopy import make_microscopy
-from sam2_core.training.random import Dice
+from sam2_core.training.random import Random
 from sam2_core.training.scenes import make_scene
 
 MAKERS = pytest.mark.parametrize("make", [make_scene, make_microscopy])
@@ -71,47 +76,114 @@ def test_cells_do_not_share_pixels_and_parts_lie_in_their_objects():
             assert len(wholes) >= 1
 
 
-def test_the_bank_makes_a_missing_clip_again():
-    bank = ClipBank(seed=3, frames=2, size=64, capacity=2, start=4)
-    first = bank.clip(0)
-    bank.clip(1)
-    bank.clip(2)
-    assert bank.clip(0) is not first
-    assert torch.equal(bank.clip(0).frames, first.frames)
+def test_the_pool_makes_a_missing_clip_again():
+    pool = ClipPool(seed=3, frames=2, size=64, capacity=2, start=4)
+    first = pool.clip(0)
+    pool.clip(1)
+    pool.clip(2)
+    assert pool.clip(0) is not first
+    assert torch.equal(pool.clip(0).frames, first.frames)
 
 
-def test_lanes_train_on_different_clips_of_both_families():
-    numbers = []
-    for lane in range(2):
-        bank = ClipBank(lane=lane, lanes=2, frames=1, size=64)
-        numbers.append([bank.clip(index).frames for index in range(4)])
-    assert not any(torch.equal(a, b) for a in numbers[0] for b in numbers[1])
-    assert torch.equal(numbers[1][1], make_clip(3, 1, 64).frames)  # an odd number: microscopy
+def test_the_pool_moves_on_with_the_clips_made_and_forgets_the_first():
+    pool = ClipPool(frames=1, size=64, capacity=3, start=2)
+    made = []
+    pool.clip = made.append
+    for clips_made, expected in ((0, {0, 1}), (1, {0, 1, 2}), (7, {6, 7, 8})):
+        made.clear()
+        for seed in range(40):
+            pool.sample(Random(seed), clips_made)
+        assert set(made) == expected
 
 
-def test_a_disguised_clip_keeps_its_masks_on_its_objects():
+def test_a_clip_in_the_folder_is_read_back_and_a_later_one_takes_its_place(tmp_path):
+    def pool(seed: int) -> ClipPool:
+        return ClipPool(seed=seed, frames=1, size=64, capacity=2, folder=tmp_path)
+
+    first, later = pool(0).clip(0), pool(8).clip(0)  # 8 = 4 * capacity: the same file
+    (file,) = tmp_path.iterdir()
+    before = file.stat().st_mtime_ns
+    assert torch.equal(pool(8).clip(0).frames, later.frames)
+    assert file.stat().st_mtime_ns == before  # it was not made again
+    assert torch.equal(pool(0).clip(0).frames, first.frames)
+    assert not torch.equal(first.frames, later.frames)
+
+
+def test_processes_train_on_different_clips_of_both_families():
+    frames = []
+    for rank in range(2):
+        pool = ClipPool(rank=rank, world_size=2, frames=1, size=64)
+        frames.append([pool.clip(index).frames for index in range(4)])
+    assert not any(torch.equal(a, b) for a in frames[0] for b in frames[1])
+    assert torch.equal(frames[1][1], make_clip(3, 1, 64).frames)  # an odd seed: microscopy
+
+
+def test_an_augmented_clip_keeps_its_masks_on_its_objects():
     clip = make_scene(4, 2)
     for seed in range(5):
-        other = disguised(Dice(seed), clip)
+        other = augmented(Random(seed), clip)
         assert other.frames.shape == clip.frames.shape
         assert set(other.labels.unique().tolist()) <= set(clip.labels.unique().tolist())
 
 
 def test_a_batch_holds_objects_that_are_visible_at_first():
-    bank = ClipBank(frames=4, size=64, start=6)
-    batch = draw_batch(Dice(1), bank, 0, clips=3, frames=2, objects=4, stride=2)
+    pool = ClipPool(frames=4, size=64, start=6)
+    batch = sample_batch(Random(1), pool, 0, clips=3, frames=2, objects=4, stride=2)
     assert batch.images.shape == (6, 3, 64, 64)
     assert batch.masks.shape == (2, 12, 64, 64)
     assert batch.visible[0].all()
     assert batch.truth(1).shape == (12, 32, 32)
 
 
+@pytest.mark.parametrize(("available", "wanted"), [(8, 1), (8, 3), (8, 8), (8, 14), (8, 40), (2, 5), (1, 4)])
+def test_a_run_of_frames_stays_in_the_clip_and_turns_round_at_its_ends(available, wanted):
+    for seed in range(30):
+        indices = frame_indices(Random(seed), available, wanted, stride=3)
+        assert len(indices) == wanted
+        assert 0 <= min(indices) <= max(indices) < available
+        steps = [b - a for a, b in itertools.pairwise(indices)]
+        if available == 1:
+            assert set(indices) == {0}
+        elif wanted <= available:  # it fits: one stride, forward
+            assert len(set(steps)) <= 1
+            assert set(steps) <= {1, 2, 3}
+        else:  # it does not: every frame in turn, back and forth, never the same frame twice in a row
+            assert {abs(step) for step in steps} == {1}
+            turns = [i for i, (a, b) in enumerate(itertools.pairwise(steps), 1) if a != b]
+            assert {indices[turn] for turn in turns} <= {0, available - 1}
+            assert set(indices) == set(range(available))
+
+
+def test_short_runs_start_anywhere_and_use_every_stride_that_fits():
+    runs = [frame_indices(Random(seed), 8, 3, stride=5) for seed in range(200)]
+    assert {run[1] - run[0] for run in runs} == {1, 2, 3}  # four would lead beyond the last frame
+    assert min(run[0] for run in runs) == 0
+    assert max(run[-1] for run in runs) == 7
+
+
+def test_a_batch_may_have_more_frames_than_its_clips():
+    pool = ClipPool(frames=3, size=64, start=4)
+    batch = sample_batch(Random(2), pool, 0, clips=1, frames=5, objects=1)
+    assert torch.equal(batch.masks[0], batch.masks[4])  # 0 1 2 1 0
+    assert torch.equal(batch.masks[1], batch.masks[3])
+    assert not torch.equal(batch.images[0], batch.images[2])
+
+
+def test_a_clip_with_nothing_on_its_first_frame_is_not_taken():
+    pool = ClipPool(frames=1, size=64, start=4)
+    clip = make_clip(0, 1, 64)
+    empty = Clip(clip.frames, torch.zeros_like(clip.labels), clip.table)
+    pool.clip = lambda index: clip if index else empty
+    batch = sample_batch(Random(0), pool, 0, clips=8, frames=1, objects=1)
+    assert batch.visible.all()
+
+
 def test_frame_t_of_clip_c_is_at_t_times_clips_plus_c():
     clips = [make_scene(seed, 2, 64) for seed in range(3)]
-    batch = collect(Dice(0), clips, 2)
-    alone = collect(Dice(0), clips[1:2], 2)
+    batch = collate(Random(0), clips, 2)
+    alone = collate(Random(0), clips[1:2], 2)
     assert torch.equal(batch.images[3 + 1], alone.images[1])
 
 
-def test_held_out_numbers_are_far_from_those_of_training():
-    assert HELD_OUT > 2**39
+def test_held_out_seeds_are_far_from_those_of_training():
+    assert FIRST_HELD_OUT_SEED > 2**39

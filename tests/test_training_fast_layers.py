@@ -1,4 +1,4 @@
-"""The quick layers give the same numbers as torch's."""
+"""The fast layers give the same numbers as torch's."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from sam2_core.models.layers import LayerNorm2d
-from sam2_core.training.speed import QuickDepthwise, QuickLayerNorm2d, quicken
+from sam2_core.training.fast_layers import FastDepthwiseConv2d, FastLayerNorm2d, use_fast_layers
 
 
 @pytest.mark.parametrize("layer", [torch.nn.Conv2d(6, 6, 7, padding=3, groups=6), LayerNorm2d(4)])
-def test_quick_layers_equal_torchs_forward_and_backward(layer):
+def test_fast_layers_equal_torchs_forward_and_backward(layer):
     torch.manual_seed(0)
     channels = next(layer.parameters()).shape[0]
-    quick = torch.nn.Sequential(copy.deepcopy(layer))
-    quicken(quick)
-    assert isinstance(quick[0], QuickDepthwise | QuickLayerNorm2d)
+    fast = torch.nn.Sequential(copy.deepcopy(layer))
+    use_fast_layers(fast)
+    assert isinstance(fast[0], FastDepthwiseConv2d | FastLayerNorm2d)
     outputs, gradients = [], []
-    for part in (layer, quick):
+    for part in (layer, fast):
         x = torch.randn(3, channels, 9, 11, generator=torch.Generator().manual_seed(1), requires_grad=True)
         part.zero_grad()
         y = part(x)
@@ -36,5 +36,5 @@ def test_only_the_slow_layers_are_exchanged():
         torch.nn.Conv2d(8, 8, 7, padding=3), LayerNorm2d(64), torch.nn.Conv2d(1, 4, 7)
     )
     kinds = [type(part) for part in network]
-    quicken(network)
+    use_fast_layers(network)
     assert [type(part) for part in network] == kinds

@@ -52,15 +52,15 @@ def test_balanced_loss_counts_a_small_object_as_much_as_the_background():
     assert float(balanced_loss(nothing, truth)) == pytest.approx(4, abs=0.01)
 
 
-def test_only_the_best_counted_mask_is_trained(masks):
+def test_only_the_best_eligible_mask_is_trained(masks):
     logits, truth = masks
     logits = logits.clone().requires_grad_()
     with torch.no_grad():
-        logits[0, 0] = truth[0] * 20 - 10  # perfect, but it does not count
+        logits[0, 0] = truth[0] * 20 - 10  # perfect, but it is not eligible
         logits[0, 2] = truth[0] * 6 - 3
-    counted = torch.tensor([[False, True, True, True]] * 3)
+    eligible = torch.tensor([[False, True, True, True]] * 3)
     loss = step_loss(
-        logits, torch.rand(3, 4), torch.zeros(3), truth, torch.ones(3).bool(), counted, LossWeights()
+        logits, torch.rand(3, 4), torch.zeros(3), truth, torch.ones(3).bool(), eligible, LossWeights()
     )
     loss.total.backward()
     assert int(loss.best[0]) == 2
@@ -72,8 +72,8 @@ def test_only_the_best_counted_mask_is_trained(masks):
 def test_the_total_is_the_sum_of_sam2s_terms(masks):
     logits, truth = masks
     ious, score = torch.rand(3, 4), torch.randn(3)
-    counted = torch.tensor([[True, False, False, False]]).expand(3, -1)
-    loss = step_loss(logits, ious, score, truth, torch.ones(3).bool(), counted, LossWeights())
+    eligible = torch.tensor([[True, False, False, False]]).expand(3, -1)
+    loss = step_loss(logits, ious, score, truth, torch.ones(3).bool(), eligible, LossWeights())
     expected = 0.0
     for n in range(3):
         reached = float(mask_iou(logits[n, 0] > 0, truth[n] > 0.5))
@@ -86,9 +86,9 @@ def test_an_absent_object_only_trains_the_object_score(masks):
     logits, truth = masks
     logits = logits.clone().requires_grad_()
     score = torch.zeros(3, requires_grad=True)
-    counted = torch.ones(3, 4, dtype=torch.bool)
+    eligible = torch.ones(3, 4, dtype=torch.bool)
     loss = step_loss(
-        logits, torch.rand(3, 4), score, truth * 0, torch.zeros(3).bool(), counted, LossWeights()
+        logits, torch.rand(3, 4), score, truth * 0, torch.zeros(3).bool(), eligible, LossWeights()
     )
     loss.total.backward()
     assert float(logits.grad.abs().sum()) == 0
@@ -100,9 +100,9 @@ def test_logits_are_enlarged_to_the_size_of_the_truth(masks):
     logits, _ = masks
     truth = torch.zeros(3, 12, 10)
     truth[:, 3:8, 2:7] = 1
-    counted = torch.ones(3, 4, dtype=torch.bool)
+    eligible = torch.ones(3, 4, dtype=torch.bool)
     loss = step_loss(
-        logits, torch.rand(3, 4), torch.zeros(3), truth, torch.ones(3).bool(), counted, LossWeights()
+        logits, torch.rand(3, 4), torch.zeros(3), truth, torch.ones(3).bool(), eligible, LossWeights()
     )
     assert bool(loss.total.isfinite())
 

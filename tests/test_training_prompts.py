@@ -5,20 +5,29 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sam2_core.training.prompts import KINDS, PromptMix, boxes, clicks, corrections, noisy_boxes
-from sam2_core.training.random import Dice
+from sam2_core.training.losses import mask_iou
+from sam2_core.training.prompts import (
+    PROMPT_KINDS,
+    PromptMix,
+    boxes,
+    clicks,
+    correction_clicks,
+    degraded,
+    noisy_boxes,
+)
+from sam2_core.training.random import Random
 
 
-def disks(count: int, size: int = 64) -> torch.Tensor:
-    dice = Dice(count)
-    centre, radius = dice.uniform(10, size - 10, count, 2, 1, 1), dice.uniform(3, 14, count, 1, 1)
+def disks(count: int, size: int = 64, smallest: float = 3, largest: float = 14) -> torch.Tensor:
+    rng = Random(count)
+    centre, radius = rng.uniform(10, size - 10, count, 2, 1, 1), rng.uniform(smallest, largest, count, 1, 1)
     line = torch.arange(size)
     return (line - centre[:, 0]) ** 2 + (line[:, None] - centre[:, 1]) ** 2 < radius**2
 
 
 def test_first_prompts_come_as_often_as_the_mix_says():
-    kinds = PromptMix().draw(Dice(0), 20_000)
-    share = [float((kinds == index).float().mean()) for index in range(len(KINDS))]
+    kinds = PromptMix().draw(Random(0), 20_000)
+    share = [float((kinds == index).float().mean()) for index in range(len(PROMPT_KINDS))]
     assert share == pytest.approx([0.5, 0.25, 0.25], abs=0.02)
 
 
@@ -30,7 +39,7 @@ def test_boxes_enclose_masks_exactly():
 
 def test_noisy_boxes_stay_near_and_inside_the_picture():
     masks, mix = disks(200), PromptMix()
-    exact, noisy = boxes(masks), noisy_boxes(Dice(1), masks, mix)
+    exact, noisy = boxes(masks), noisy_boxes(Random(1), masks, mix)
     assert float((noisy - exact).abs().max()) <= mix.box_limit * 64 + 1
     assert float((noisy - exact).abs().mean()) > 0.1
     assert float(noisy.min()) >= 0
@@ -41,7 +50,7 @@ def test_noisy_boxes_stay_near_and_inside_the_picture():
 @pytest.mark.parametrize("central", [0.0, 0.5, 1.0])
 def test_clicks_lie_inside_their_regions(central):
     masks = disks(100)
-    x, y = clicks(Dice(2), masks, central).long().unbind(1)
+    x, y = clicks(Random(2), masks, central).long().unbind(1)
     assert bool(masks[torch.arange(100), y, x].all())
 
 
@@ -50,14 +59,14 @@ def test_central_clicks_are_nearer_to_the_middle():
     middle = torch.stack(
         [(boxes(masks)[:, 0] + boxes(masks)[:, 2]) / 2, (boxes(masks)[:, 1] + boxes(masks)[:, 3]) / 2], 1
     )
-    far = [float((clicks(Dice(3), masks, share) - middle).norm(dim=1).mean()) for share in (0.0, 1.0)]
+    far = [float((clicks(Random(3), masks, share) - middle).norm(dim=1).mean()) for share in (0.0, 1.0)]
     assert far[1] < 0.6 * far[0]
 
 
 def test_corrections_lie_in_the_error_and_say_which_error():
     truth = disks(200)
     predicted = truth.roll((5, 3), (1, 2))
-    places, labels = corrections(Dice(4), predicted, truth, PromptMix(truth=0.0))
+    places, labels = correction_clicks(Random(4), predicted, truth, PromptMix(truth=0.0))
     x, y = places.long().unbind(1)
     row = torch.arange(200)
     assert bool((predicted ^ truth)[row, y, x].all())
@@ -69,7 +78,7 @@ def test_some_corrections_come_from_the_object():
     truth = disks(2000, 48)
     predicted = torch.zeros_like(truth)
     predicted[:, :4] = True  # a false positive region far from most objects
-    places, _ = corrections(Dice(5), predicted | truth, truth, PromptMix(truth=0.1))
+    places, _ = correction_clicks(Random(5), predicted | truth, truth, PromptMix(truth=0.1))
     x, y = places.long().unbind(1)
     on_object = float(truth[torch.arange(len(truth)), y, x].float().mean())
     assert on_object == pytest.approx(0.1, abs=0.03)
@@ -77,5 +86,39 @@ def test_some_corrections_come_from_the_object():
 
 def test_a_perfect_prediction_is_clicked_on_the_object():
     truth = disks(20)
-    _, labels = corrections(Dice(6), truth, truth, PromptMix())
+    _, labels = correction_clicks(Random(6), truth, truth, PromptMix())
     assert labels.tolist() == [1] * 20
+
+
+def test_degraded_masks_are_a_little_wrong():
+    masks = disks(100, 128, 14, 30)
+    wrong = degraded(Random(7), masks, merge_probability=0.0)
+    iou = mask_iou(wrong, masks)
+    assert wrong.shape == masks.shape
+    assert wrong.dtype == torch.bool
+    assert 0.5 < float(iou.mean()) < 0.9
+    assert float((iou < 1).float().mean()) > 0.9
+    assert float((iou > 0.3).float().mean()) > 0.9
+    lost, leaked = masks & ~wrong, wrong & ~masks
+    assert float(lost.flatten(1).any(1).float().mean()) > 0.5
+    assert float(leaked.flatten(1).any(1).float().mean()) > 0.5
+    assert torch.equal(wrong, degraded(Random(7), masks, merge_probability=0.0))
+
+
+def test_a_degraded_mask_may_be_merged_with_the_one_before():
+    masks = torch.zeros(3, 64, 64, dtype=torch.bool)
+    for index, start in enumerate((2, 24, 46)):
+        masks[index, start : start + 16, start : start + 16] = True
+    before = masks.roll(1, 0)
+
+    def merged(probability: float) -> float:
+        """The share of the other mask that is taken along."""
+        shares = []
+        for seed in range(40):
+            wrong = degraded(Random(seed), masks, merge_probability=probability)
+            shares.append(float((wrong & before).sum()) / float(before.sum()))
+        return sum(shares) / len(shares)
+
+    assert merged(0.0) < 0.05
+    assert merged(1.0) > 0.6
+    assert merged(0.0) < merged(0.2) < merged(1.0)

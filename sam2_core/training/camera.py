@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sam2_core.training.random import Dice
+from sam2_core.training.random import Random
 from sam2_core.training.textures import coordinates
 
 
-def blur(images: Tensor, sigma: float) -> Tensor:
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of ``(n, channels, height, width)``; sigma in pixels, nothing below .3."""
     if sigma < 0.3:
         return images
@@ -29,18 +29,18 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     return images
 
 
-def light(dice: Dice, frames: int, size: int, strength: float) -> Tensor:
+def illumination(rng: Random, frames: int, size: int, strength: float) -> Tensor:
     """Uneven light that changes slowly, ``(frames, 1, size, size)`` around 1."""
-    x, y = coordinates(dice.device, size)
-    time = torch.linspace(0, 1, frames, device=dice.device).view(-1, 1, 1)
-    a = dice.normal(6) * strength
+    x, y = coordinates(rng.device, size)
+    time = torch.linspace(0, 1, frames, device=rng.device).view(-1, 1, 1)
+    a = rng.normal(6) * strength
     field = a[0] * x + a[1] * y + a[2] * x * y + a[3] * (x * x + y * y - 0.6)
     change = (a[4] * time + a[5] * x * time) * 0.5
     return (1 + field + change).clamp(0.2, 2.0)[:, None]
 
 
-def eight_bits(dice: Dice, images: Tensor, noise: float) -> Tensor:
+def to_uint8(rng: Random, images: Tensor, noise: float) -> Tensor:
     """Add noise (standard deviation in 0..1, shared grain partly over frames) and round to uint8."""
     if noise > 0:
-        images = images + torch.randn(images.shape, generator=dice.generator, device=images.device) * noise
+        images = images + torch.randn(images.shape, generator=rng.generator, device=images.device) * noise
     return (images * 255).round_().clamp_(0, 255).to(torch.uint8)

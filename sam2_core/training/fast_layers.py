@@ -47,8 +47,8 @@ class _Depthwise(torch.autograd.Function):
         return grad_x, torch.stack(lines, 1)[:, None], grad_nchw.sum((0, 2, 3))
 
 
-class QuickDepthwise(nn.Conv2d):
-    """A depthwise convolution as above; takes the place of torch's while a network is trained on a CPU."""
+class FastDepthwiseConv2d(nn.Conv2d):
+    """Takes the place of torch's depthwise convolution while a network is trained on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
         """``(n, channels, height, width)`` -> the same."""
@@ -61,7 +61,7 @@ class QuickDepthwise(nn.Conv2d):
         return output
 
 
-class QuickLayerNorm2d(LayerNorm2d):
+class FastLayerNorm2d(LayerNorm2d):
     """The norm of images with few channels, channel by channel instead of pixel by pixel."""
 
     def forward(self, x_bchw: Tensor) -> Tensor:
@@ -72,10 +72,10 @@ class QuickLayerNorm2d(LayerNorm2d):
         return centred * spread * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-def quicken(network: nn.Module) -> None:
+def use_fast_layers(network: nn.Module) -> None:
     """Exchange the class of depthwise 7 x 7 convolutions and narrow norms; weights and their names stay."""
     for part in network.modules():
         if type(part) is nn.Conv2d and part.groups == part.in_channels > 1 and part.kernel_size == (7, 7):
-            part.__class__ = QuickDepthwise
+            part.__class__ = FastDepthwiseConv2d
         if type(part) is LayerNorm2d and part.normalized_shape[0] <= _NARROW:
-            part.__class__ = QuickLayerNorm2d
+            part.__class__ = FastLayerNorm2d

@@ -99,20 +99,20 @@ def initialise_prompts(prompts: PromptEncoder) -> None:
     list(prompts.mask_downscaling.parameters())[-2].mul_(0.5)
 
 
-def copy_values(attention: Attention, gain: float = 1.0) -> None:
+def pass_values_through(attention: Attention, gain: float = 1.0) -> None:
     """What is read comes back in the space it was read from: the output projection undoes the values'."""
     nn.init.orthogonal_(attention.v_proj.weight)
     attention.out_proj.weight.copy_(attention.v_proj.weight.T * gain)
 
 
-def tie(attention: Attention, gain: float) -> None:
+def tie_queries_and_keys(attention: Attention, gain: float) -> None:
     """Equal queries and keys: what lies at the same place is similar."""
     nn.init.orthogonal_(attention.q_proj.weight)
     attention.q_proj.weight.mul_(gain)
     attention.k_proj.weight.copy_(attention.q_proj.weight)
 
 
-def multiply(layers: Iterable[nn.Module], factor: float) -> None:
+def scale_weights(layers: Iterable[nn.Module], factor: float) -> None:
     """Multiply the weights of linear layers."""
     for layer in layers:
         if isinstance(layer, nn.Linear):
@@ -124,18 +124,18 @@ def initialise_decoder(decoder: MaskDecoder) -> None:
     for block in decoder.modules():
         if not isinstance(block, TwoWayBlock):
             continue
-        copy_values(block.self_attn)
+        pass_values_through(block.self_attn)
         for attention in (block.cross_attn_token_to_image, block.cross_attn_image_to_token):
-            tie(attention, 1.5)
-            copy_values(attention)
-        multiply([block.mlp.layers[-1]], 0.3)
-    tie(decoder.transformer.final_attn_token_to_image, 1.5)
-    copy_values(decoder.transformer.final_attn_token_to_image)
+            tie_queries_and_keys(attention, 1.5)
+            pass_values_through(attention)
+        scale_weights([block.mlp.layers[-1]], 0.3)
+    tie_queries_and_keys(decoder.transformer.final_attn_token_to_image, 1.5)
+    pass_values_through(decoder.transformer.final_attn_token_to_image)
     heads = [decoder.iou_prediction_head, decoder.pred_obj_score_head]
     for mlp in [*decoder.output_hypernetworks_mlps, *heads]:
         if isinstance(mlp, MLP):
-            multiply(list(mlp.layers)[:-1], 2**0.5)
-    multiply([head.layers[-1] for head in heads], 0.1)
+            scale_weights(list(mlp.layers)[:-1], 2**0.5)
+    scale_weights([head.layers[-1] for head in heads], 0.1)
 
 
 def initialise_memory_attention(attention: MemoryAttention, sharpness: float = 6.0) -> None:

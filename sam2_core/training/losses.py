@@ -66,7 +66,7 @@ class StepLoss:
 
     Attributes:
         total: mean over objects, a scalar with a gradient.
-        iou: of the mask with the best predicted IoU among those that count, for the log, ``(n,)``.
+        iou: of the mask with the best predicted IoU among the eligible ones, for the log, ``(n,)``.
         best: the mask that fitted best, ``(n,)``.
     """
 
@@ -81,7 +81,7 @@ def step_loss(
     score: Tensor,
     truth: Tensor,
     visible: Tensor,
-    counted: Tensor,
+    eligible: Tensor,
     weights: LossWeights,
 ) -> StepLoss:
     """The loss of one decoding.
@@ -91,9 +91,9 @@ def step_loss(
         ious: predicted IoU, ``(n, masks)``.
         score: object score, ``(n,)``.
         truth: share of each pixel that belongs to the object, ``(n, k * height, k * width)``; with k > 1
-            the logits of the best mask are enlarged before they are compared.
+            the logits of the best mask are upsampled before they are compared.
         visible: whether the object is there, ``(n,)``.
-        counted: which masks answer this prompt, ``(n, masks)`` bool.
+        eligible: which masks may be the answer to this prompt, ``(n, masks)`` bool.
         weights: how the terms are added up.
     """
     ious, score = ious.float(), score.float()
@@ -105,7 +105,7 @@ def step_loss(
         shape = weights.focal * focal_loss(coarse, small, weights.alpha) + weights.dice * dice_loss(
             coarse, small
         )
-        best = shape.masked_fill(~counted, torch.inf).argmin(1)
+        best = shape.masked_fill(~eligible, torch.inf).argmin(1)
         reached = mask_iou(coarse > 0, small > 0.5)
     chosen = logits[row, best].float()[:, None]
     if factor > 1:
@@ -114,10 +114,10 @@ def step_loss(
     cost = weights.focal * focal_loss(chosen, truth, weights.alpha) + weights.dice * dice_loss(chosen, truth)
     if weights.balanced > 0:
         cost = cost + weights.balanced * balanced_loss(chosen, truth)
-    off = ((ious - reached).abs() * counted).sum(1) / counted.sum(1)
+    off = ((ious - reached).abs() * eligible).sum(1) / eligible.sum(1)
     cost = cost + weights.iou * off
     seen = visible.float()
     present = functional.binary_cross_entropy_with_logits(score, seen, reduction="none")
     total = (cost * seen + weights.objectness * present).mean()
-    picked = ious.detach().masked_fill(~counted, -1.0).argmax(1)
+    picked = ious.detach().masked_fill(~eligible, -1.0).argmax(1)
     return StepLoss(total, reached[row, picked], best)

@@ -11,56 +11,61 @@ from torch import Tensor, distributed
 
 
 @dataclass(frozen=True)
-class Lanes:
-    """Which process this is.
+class Processes:
+    """Which of the processes of a run this is, and what they do together.
 
     Attributes:
-        lane: its number.
-        lanes: how many there are.
+        rank: its number.
+        world_size: how many there are.
         device: where it computes.
     """
 
-    lane: int
-    lanes: int
+    rank: int
+    world_size: int
     device: torch.device
 
     @classmethod
-    def join(cls) -> Lanes:
+    def join(cls) -> Processes:
         """Join the other processes, if torchrun started any; one thread each on a CPU."""
-        lanes = int(os.environ.get("WORLD_SIZE", "1"))
-        lane = int(os.environ.get("RANK", "0"))
+        world_size = int(os.environ.get("WORLD_SIZE", "1"))
+        rank = int(os.environ.get("RANK", "0"))
         cuda = torch.cuda.is_available()
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
         if cuda:
             torch.cuda.set_device(device)
-        if lanes > 1:
+        if world_size > 1:
             if not cuda:
                 torch.set_num_threads(1)
             distributed.init_process_group("nccl" if cuda else "gloo")
-        return cls(lane, lanes, device)
+        return cls(rank, world_size, device)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files."""
+        return self.rank == 0
 
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Replace tensors by their mean over all processes, in one exchange."""
-        if self.lanes == 1:
+        if self.world_size == 1:
             return
         chosen = list(tensors)
         flat = torch.cat([tensor.reshape(-1) for tensor in chosen])
         distributed.all_reduce(flat)
-        flat /= self.lanes
+        flat /= self.world_size
         start = 0
         for tensor in chosen:
             tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
             start += tensor.numel()
 
-    def agree(self, flag: bool) -> bool:
-        """Whether any process says yes (the clock of each runs differently)."""
-        if self.lanes == 1:
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process (the clock of each runs differently)."""
+        if self.world_size == 1:
             return flag
-        said = torch.tensor([float(flag)], device=self.device)
-        distributed.all_reduce(said)
-        return bool(said.item() > 0)
+        flags = torch.tensor([float(flag)], device=self.device)
+        distributed.all_reduce(flags)
+        return bool(flags.item() > 0)
 
     def leave(self) -> None:
         """Leave the others."""
-        if self.lanes > 1:
+        if self.world_size > 1:
             distributed.destroy_process_group()

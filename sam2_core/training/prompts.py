@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sam2_core.training.random import Dice
+from sam2_core.training.random import Random
 
-KINDS = ("mask", "box", "click")
+PROMPT_KINDS = ("mask", "box", "click")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class PromptMix:
 
     Attributes:
         mask, box, click: relative frequencies of the first prompt.
-        truth: how often a correction comes from the object instead of the error.
+        truth: how often a correction click comes from the object instead of the error.
         central: how often a click is put into the middle of its region.
         box_noise: noise of a box's sides, as a share of its width or height.
         box_limit: the most that a side may be off, as a share of the picture.
@@ -33,10 +33,10 @@ class PromptMix:
     box_noise: float = 0.1
     box_limit: float = 20 / 1024
 
-    def draw(self, dice: Dice, count: int) -> Tensor:
-        """The kind of each object's first prompt, an index into ``KINDS``, ``(count,)``."""
-        weights = torch.tensor([self.mask, self.box, self.click], device=dice.device)
-        return torch.multinomial(weights, count, replacement=True, generator=dice.generator)
+    def draw(self, rng: Random, count: int) -> Tensor:
+        """The kind of each object's first prompt, an index into ``PROMPT_KINDS``, ``(count,)``."""
+        weights = torch.tensor([self.mask, self.box, self.click], device=rng.device)
+        return torch.multinomial(weights, count, replacement=True, generator=rng.generator)
 
 
 def boxes(masks: Tensor) -> Tensor:
@@ -56,13 +56,13 @@ def boxes(masks: Tensor) -> Tensor:
     return torch.stack([left, top, right, bottom], 1)
 
 
-def noisy_boxes(dice: Dice, masks: Tensor, mix: PromptMix) -> Tensor:
-    """Boxes whose sides are a little off, ``(n, 4)``, at least one pixel wide, inside the picture."""
+def noisy_boxes(rng: Random, masks: Tensor, mix: PromptMix) -> Tensor:
+    """Boxes whose sides are a little off, ``(n, 4)``, at least one pixel wide and high."""
     exact = boxes(masks)
     height, width = masks.shape[-2:]
     scale = torch.stack([exact[:, 2] - exact[:, 0], exact[:, 3] - exact[:, 1]], 1).repeat(1, 2)
     limit = mix.box_limit * max(height, width)
-    shift = (dice.normal(len(exact), 4) * scale * mix.box_noise).clamp(-limit, limit)
+    shift = (rng.normal(len(exact), 4) * scale * mix.box_noise).clamp(-limit, limit)
     noisy = exact + shift.clamp(-0.4 * scale, 0.4 * scale)
     size = torch.tensor([width, height, width, height], device=masks.device)
     noisy = torch.minimum(noisy.clamp(min=0), size)
@@ -73,11 +73,11 @@ _TRIES = 16
 _CELL = 4
 
 
-def clicks(dice: Dice, regions: Tensor, central: float) -> Tensor:
+def clicks(rng: Random, regions: Tensor, central: float) -> Tensor:
     """One place inside each region: in its thickest part, or anywhere, ``(n, 2)`` x and y.
 
     Args:
-        dice: where chance comes from.
+        rng: the source of randomness.
         regions: ``(n, height, width)`` bool, sides multiples of 4; an empty region gives its first pixel.
         central: how often a place in the thickest part is chosen (the best of some random ones).
 
@@ -89,13 +89,13 @@ def clicks(dice: Dice, regions: Tensor, central: float) -> Tensor:
     row, place = flat.nonzero(as_tuple=True)
     sizes = torch.bincount(row, minlength=count)
     start = (sizes.cumsum(0) - sizes)[:, None]
-    chosen = start + (dice.uniform(0, 1, count, _TRIES) * sizes[:, None]).long()
+    chosen = start + (rng.uniform(0, 1, count, _TRIES) * sizes[:, None]).long()
     place = torch.cat([place, place.new_zeros(1)])  # empty regions at the end point behind the last
     tries = torch.where(sizes[:, None] > 0, place[chosen.clamp(max=len(row))], 0)
     x, y = tries % width, tries // width
     cell = (y // _CELL) * (width // _CELL) + x // _CELL
     thick = _thickness(regions).flatten(1).gather(1, cell)
-    best = torch.where(dice.chances(central, count), thick.argmax(1), 0)[:, None]
+    best = torch.where(rng.chances(central, count), thick.argmax(1), 0)[:, None]
     return torch.cat([x.gather(1, best), y.gather(1, best)], 1).float()
 
 
@@ -107,34 +107,34 @@ def _thickness(regions: Tensor) -> Tensor:
     return thick[:, 0]
 
 
-def spoiled(dice: Dice, masks: Tensor, joined: float = 0.2) -> Tensor:
-    """Masks as a tracker leaves them: shifted a little, bits lost or leaked, sometimes with a neighbour.
+def degraded(rng: Random, masks: Tensor, merge_probability: float = 0.2) -> Tensor:
+    """Masks as a tracker leaves them: shifted a little, bits lost or leaked, sometimes merged with another.
 
     Args:
-        dice: where chance comes from.
-        masks: ``(n, height, width)`` bool; neighbours in the row may be neighbours in the picture.
-        joined: how often the next mask of the row is added.
+        rng: the source of randomness.
+        masks: ``(n, height, width)`` bool, sides multiples of 4; those of one picture follow each other.
+        merge_probability: how often the mask before is added (before the first comes the last).
     """
     count, height, width = masks.shape
     extent = boxes(masks)
     side = (extent[:, 2:] - extent[:, :2]).amax(1).clamp(min=4)
-    shift = (dice.normal(count, 2) * side[:, None] * 0.06).round().long()
+    shift = (rng.normal(count, 2) * side[:, None] * 0.06).round().long()
     row = (torch.arange(height, device=masks.device)[None, :, None] - shift[:, 1, None, None]) % height
     column = (torch.arange(width, device=masks.device)[None, None, :] - shift[:, 0, None, None]) % width
     moved = masks[torch.arange(count, device=masks.device)[:, None, None], row, column]
-    moved |= masks.roll(1, 0) & dice.chances(joined, count, 1, 1)
-    cells, coarse = dice.integer(5, 20), (height // _CELL, width // _CELL)
-    field = functional.interpolate(dice.normal(count, 1, cells, cells), coarse, mode="bicubic")
+    moved |= masks.roll(1, 0) & rng.chances(merge_probability, count, 1, 1)
+    cells, coarse = rng.integer(5, 20), (height // _CELL, width // _CELL)
+    field = functional.interpolate(rng.normal(count, 1, cells, cells), coarse, mode="bicubic")
     near = functional.max_pool2d(functional.max_pool2d(moved[:, None].float(), _CELL), 5, 1, 2) > 0
-    bitten = near & (field > dice.uniform(0.3, 1.6, count, 1, 1, 1)) & dice.chances(0.85, count, 1, 1, 1)
+    bitten = near & (field > rng.uniform(0.3, 1.6, count, 1, 1, 1)) & rng.chances(0.85, count, 1, 1, 1)
     return moved ^ bitten[:, 0].repeat_interleave(_CELL, 1).repeat_interleave(_CELL, 2)
 
 
-def corrections(dice: Dice, predicted: Tensor, truth: Tensor, mix: PromptMix) -> tuple[Tensor, Tensor]:
+def correction_clicks(rng: Random, predicted: Tensor, truth: Tensor, mix: PromptMix) -> tuple[Tensor, Tensor]:
     """One click per object where the prediction is wrong; sometimes just on the object.
 
     Args:
-        dice: where chance comes from.
+        rng: the source of randomness.
         predicted: ``(n, height, width)`` bool.
         truth: the same.
         mix: how often a click comes from the object instead of the error.
@@ -143,8 +143,8 @@ def corrections(dice: Dice, predicted: Tensor, truth: Tensor, mix: PromptMix) ->
         Places ``(n, 2)`` and labels ``(n,)``: 1 on the object, 0 beside it.
     """
     wrong = predicted ^ truth
-    some = wrong.flatten(1).any(1) & ~dice.chances(mix.truth, len(truth))
+    some = wrong.flatten(1).any(1) & ~rng.chances(mix.truth, len(truth))
     region = torch.where(some[:, None, None], wrong, truth)
-    places = clicks(dice, region, mix.central)
+    places = clicks(rng, region, mix.central)
     x, y = places.long().unbind(1)
     return places, truth[torch.arange(len(truth), device=truth.device), y, x].long()

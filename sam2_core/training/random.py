@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Dice:
+class Random:
     """A seeded source of random tensors and decisions.
 
     Attributes:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sam2_core.training.camera import gaussian_blur, illumination, to_uint8
 from sam2_core.training.clips import Clip
-from sam2_core.training.finish import blur, eight_bits, light
-from sam2_core.training.random import Dice
-from sam2_core.training.shapes import inside, outlines
+from sam2_core.training.random import Random
+from sam2_core.training.shapes import depth_inside, outlines
 from sam2_core.training.textures import coordinates, noise, textures
 
 _SPRITE = 104
@@ -40,45 +40,45 @@ class Layers:
 
 def make_scene(seed: int, frames: int, size: int = 256, device: torch.device | str = "cpu") -> Clip:
     """A layered scene; the same seed gives the same clip."""
-    dice = Dice(seed, device)
-    time = torch.arange(frames, device=dice.device, dtype=torch.float32)
-    camera, zoom = _camera(dice, time, size)
-    canvas = _background(dice, size, camera, zoom)
-    layers = _layers(dice, time, size, camera)
-    labels = torch.zeros(frames, size, size, dtype=torch.uint8, device=dice.device)
+    rng = Random(seed, device)
+    time = torch.arange(frames, device=rng.device, dtype=torch.float32)
+    camera, zoom = _camera(rng, time, size)
+    canvas = _background(rng, size, camera, zoom)
+    layers = _layers(rng, time, size, camera)
+    labels = torch.zeros(frames, size, size, dtype=torch.uint8, device=rng.device)
     for index in range(len(layers.radius)):
-        _paint(dice, layers, index, canvas, labels)
-    canvas = canvas * light(dice, frames, size, dice.number(0, 0.25))
-    if dice.chance(0.12):
+        _paint(rng, layers, index, canvas, labels)
+    canvas = canvas * illumination(rng, frames, size, rng.number(0, 0.25))
+    if rng.chance(0.12):
         canvas = canvas.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    canvas = blur(canvas, max(0.0, dice.number(-0.6, 1.1)))
-    images = eight_bits(dice, canvas, max(0.0, dice.number(-0.02, 0.05)))
-    return Clip(images, labels, _table(dice, labels, len(layers.radius)))
+    canvas = gaussian_blur(canvas, max(0.0, rng.number(-0.6, 1.1)))
+    images = to_uint8(rng, canvas, max(0.0, rng.number(-0.02, 0.05)))
+    return Clip(images, labels, _table(rng, labels, len(layers.radius)))
 
 
-def _camera(dice: Dice, time: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _camera(rng: Random, time: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Shift in pixels, ``(frames, 2)``, and zoom, ``(frames,)``."""
-    strength = dice.log_number(0.15, 7) if dice.chance(0.75) else 0.0
+    strength = rng.log_number(0.15, 7) if rng.chance(0.75) else 0.0
     shift = (
-        dice.normal(2) * strength * time[:, None] + dice.normal(2) * strength * torch.sin(time * 0.7)[:, None]
+        rng.normal(2) * strength * time[:, None] + rng.normal(2) * strength * torch.sin(time * 0.7)[:, None]
     )
-    zoom = torch.exp(dice.normal(1) * 0.01 * time)
+    zoom = torch.exp(rng.normal(1) * 0.01 * time)
     return shift.clamp(-size * 0.3, size * 0.3), zoom
 
 
-def _background(dice: Dice, size: int, camera: Tensor, zoom: Tensor) -> Tensor:
+def _background(rng: Random, size: int, camera: Tensor, zoom: Tensor) -> Tensor:
     """A texture, or several of them in patches, seen by the moving camera, ``(frames, 3, size, size)``."""
     wide = size + 96
-    count = dice.integer(1, 4)
-    stack = textures(dice, count, wide)
+    count = rng.integer(1, 4)
+    stack = textures(rng, count, wide)
     picture = stack[0]
     if count > 1:
-        fields = noise(dice, count, wide)[:, 0] + dice.uniform(-0.5, 0.5, count, 1, 1)
-        if dice.chance(0.4):  # a horizon
-            _, y = coordinates(dice.device, wide)
-            fields[0] = fields[0] * 0.15 + (y - dice.number(-0.6, 0.6)) * 8
-        picture = (stack * (fields * dice.log_number(3, 30)).softmax(0)[:, None]).sum(0)
-    x, y = coordinates(dice.device, size)
+        fields = noise(rng, count, wide)[:, 0] + rng.uniform(-0.5, 0.5, count, 1, 1)
+        if rng.chance(0.4):  # a horizon
+            _, y = coordinates(rng.device, wide)
+            fields[0] = fields[0] * 0.15 + (y - rng.number(-0.6, 0.6)) * 8
+        picture = (stack * (fields * rng.log_number(3, 30)).softmax(0)[:, None]).sum(0)
+    x, y = coordinates(rng.device, size)
     scale = size / wide
     grid = torch.stack([x, y], -1)[None] * (scale * zoom.view(-1, 1, 1, 1))
     grid = grid + (camera * (2 / wide))[:, None, None, :]
@@ -86,81 +86,81 @@ def _background(dice: Dice, size: int, camera: Tensor, zoom: Tensor) -> Tensor:
     return functional.grid_sample(source, grid, padding_mode="reflection", align_corners=False)
 
 
-def _layers(dice: Dice, time: Tensor, size: int, camera: Tensor) -> Layers:
-    count = dice.integer(3, 11)
-    radius = dice.log_uniform(7, 80, count) * (size / 256)
-    if dice.chance(0.7):
-        radius[dice.integer(0, count - 1)] = dice.number(45, 95) * (size / 256)
-    sprites = _sprites(dice, count)
-    speed = dice.log_uniform(0.1, 9, count, 1) * (size / 256)
-    still = dice.chances(0.3, count, 1)
+def _layers(rng: Random, time: Tensor, size: int, camera: Tensor) -> Layers:
+    count = rng.integer(3, 11)
+    radius = rng.log_uniform(7, 80, count) * (size / 256)
+    if rng.chance(0.7):
+        radius[rng.integer(0, count - 1)] = rng.number(45, 95) * (size / 256)
+    sprites = _sprites(rng, count)
+    speed = rng.log_uniform(0.1, 9, count, 1) * (size / 256)
+    still = rng.chances(0.3, count, 1)
     speed = torch.where(still, torch.zeros_like(speed), speed)
-    start = dice.uniform(0.0, size, count, 2)
-    heading = functional.normalize(dice.normal(count, 2), dim=-1) * speed
-    sway = dice.normal(count, 2) * speed * 1.5
-    rate = dice.uniform(0.3, 1.5, count, 1)
+    start = rng.uniform(0.0, size, count, 2)
+    heading = functional.normalize(rng.normal(count, 2), dim=-1) * speed
+    sway = rng.normal(count, 2) * speed * 1.5
+    rate = rng.uniform(0.3, 1.5, count, 1)
     middle = time - (len(time) - 1) / 2
     t = middle.view(-1, 1, 1)
     centre = start + heading * t + sway * torch.sin(rate * t)
-    followed = dice.chances(0.35, count, 1)  # the camera goes along with it: only the ground moves
+    followed = rng.chances(0.35, count, 1)  # the camera goes along with it: only the ground moves
     centre = torch.where(followed, centre, centre - camera[:, None] + camera.mean(0))
-    angle = dice.uniform(0, 2 * math.pi, count) + dice.normal(count) * 0.04 * middle[:, None]
-    growth = torch.exp(dice.normal(count) * 0.02 * middle[:, None])
-    aspect = dice.log_uniform(0.5, 1.6, count)
+    angle = rng.uniform(0, 2 * math.pi, count) + rng.normal(count) * 0.04 * middle[:, None]
+    growth = torch.exp(rng.normal(count) * 0.02 * middle[:, None])
+    aspect = rng.log_uniform(0.5, 1.6, count)
     cosine, sine = angle.cos() / growth, angle.sin() / growth
     matrix = torch.stack([cosine * aspect, sine * aspect, -sine / aspect, cosine / aspect], -1)
     bend = torch.where(
-        dice.chances(0.6, count), dice.uniform(0, 0.25, count), torch.zeros(count, device=dice.device)
+        rng.chances(0.6, count), rng.uniform(0, 0.25, count), torch.zeros(count, device=rng.device)
     )
     return Layers(sprites, radius, centre, matrix.view(len(time), count, 2, 2), bend)
 
 
-def _sprites(dice: Dice, count: int) -> Tensor:
+def _sprites(rng: Random, count: int) -> Tensor:
     """Colour, opacity and a part of each layer, ``(layers, 5, sprite, sprite)``."""
-    x, y = coordinates(dice.device, _SPRITE)
-    parts = outlines(dice, count * _PARTS).view(count, _PARTS, -1)
-    compound = dice.chances(0.6, count, 1)
-    scale = dice.uniform(0.2, 0.55, count, _PARTS)
+    x, y = coordinates(rng.device, _SPRITE)
+    parts = outlines(rng, count * _PARTS).view(count, _PARTS, -1)
+    compound = rng.chances(0.6, count, 1)
+    scale = rng.uniform(0.2, 0.55, count, _PARTS)
     scale[:, :1] = torch.where(
-        compound, dice.uniform(0.35, 0.6, count, 1), torch.full_like(scale[:, :1], 0.75)
+        compound, rng.uniform(0.35, 0.6, count, 1), torch.full_like(scale[:, :1], 0.75)
     )
-    angle = dice.uniform(0, 2 * math.pi, count, _PARTS)
-    reach = scale[:, :1] * dice.uniform(0.6, 1.15, count, _PARTS)
+    angle = rng.uniform(0, 2 * math.pi, count, _PARTS)
+    reach = scale[:, :1] * rng.uniform(0.6, 1.15, count, _PARTS)
     reach[:, 0] = 0
-    stretch = dice.log_uniform(0.5, 2, count, _PARTS, 1, 1)
-    limbs = dice.chances(0.4, count, _PARTS - 1, 1, 1)  # necks, legs, tails
-    stretch[:, 1:] = torch.where(limbs, dice.log_uniform(1.7, 3, count, _PARTS - 1, 1, 1), stretch[:, 1:])
+    stretch = rng.log_uniform(0.5, 2, count, _PARTS, 1, 1)
+    limbs = rng.chances(0.4, count, _PARTS - 1, 1, 1)  # necks, legs, tails
+    stretch[:, 1:] = torch.where(limbs, rng.log_uniform(1.7, 3, count, _PARTS - 1, 1, 1), stretch[:, 1:])
     scale[:, 1:] = torch.where(limbs[..., 0, 0], scale[:, 1:] * 0.7, scale[:, 1:])
     px = (x - (reach * angle.cos())[..., None, None]) / scale[..., None, None]
     py = (y - (reach * angle.sin())[..., None, None]) / scale[..., None, None]
-    depth = inside(parts, px * stretch, py / stretch) * scale[..., None, None]
-    used = torch.arange(_PARTS, device=dice.device) < dice.integers(2, _PARTS, count, 1)
-    used = (used & compound) | (torch.arange(_PARTS, device=dice.device) == 0)
+    depth = depth_inside(parts, px * stretch, py / stretch) * scale[..., None, None]
+    used = torch.arange(_PARTS, device=rng.device) < rng.integers(2, _PARTS, count, 1)
+    used = (used & compound) | (torch.arange(_PARTS, device=rng.device) == 0)
     depth = torch.where(used[..., None, None], depth, torch.full_like(depth, -1.0))
     whole = depth.amax(1)
     part = (depth[:, 1] >= whole) & (whole > 0)
     soft = (whole * (_SPRITE / 3) + 0.5).clamp(0, 1)
-    return torch.cat([_coat(dice, part, whole), soft[:, None], part[:, None].float()], 1)
+    return torch.cat([_coat(rng, part, whole), soft[:, None], part[:, None].float()], 1)
 
 
-def _coat(dice: Dice, part: Tensor, whole: Tensor) -> Tensor:
+def _coat(rng: Random, part: Tensor, whole: Tensor) -> Tensor:
     """The colours of the layers: two textures, the second on the part, and a shaded rim."""
     count = len(part)
-    coats = textures(dice, count + 2, _SPRITE)
-    fields = noise(dice, count, _SPRITE)[:, 0] + dice.uniform(-0.6, 0.6, count, 1, 1)
-    patched = (fields > 0) & dice.chances(0.35, count, 1, 1)  # things of several materials
-    other = (dice.chances(0.6, count, 1, 1) & part) ^ patched
-    colour = torch.where(other[:, None], coats[dice.integers(0, count + 1, count)], coats[:count])
+    coats = textures(rng, count + 2, _SPRITE)
+    fields = noise(rng, count, _SPRITE)[:, 0] + rng.uniform(-0.6, 0.6, count, 1, 1)
+    patched = (fields > 0) & rng.chances(0.35, count, 1, 1)  # things of several materials
+    other = (rng.chances(0.6, count, 1, 1) & part) ^ patched
+    colour = torch.where(other[:, None], coats[rng.integers(0, count + 1, count)], coats[:count])
     shade = (whole / whole.flatten(1).amax(1).clamp(min=0.05)[:, None, None]).clamp(0, 1)
-    depth = dice.uniform(-0.15, 0.5, count, 1, 1) * dice.chances(0.6, count, 1, 1)
+    depth = rng.uniform(-0.15, 0.5, count, 1, 1) * rng.chances(0.6, count, 1, 1)
     colour = colour * (1 - depth * (1 - shade))[:, None]
-    twin = dice.integer(0, count - 1)
-    if dice.chance(0.35):  # look-alikes
-        colour = torch.where(dice.chances(0.4, count, 1, 1, 1), colour[twin], colour)
+    twin = rng.integer(0, count - 1)
+    if rng.chance(0.35):  # look-alikes
+        colour = torch.where(rng.chances(0.4, count, 1, 1, 1), colour[twin], colour)
     return colour
 
 
-def _paint(dice: Dice, layers: Layers, index: int, canvas: Tensor, labels: Tensor) -> None:
+def _paint(rng: Random, layers: Layers, index: int, canvas: Tensor, labels: Tensor) -> None:
     """Draw one layer onto all frames, only where it can reach."""
     frames, _, size, _ = canvas.shape
     radius = float(layers.radius[index])
@@ -171,7 +171,7 @@ def _paint(dice: Dice, layers: Layers, index: int, canvas: Tensor, labels: Tenso
     x = (line[None, None, :] + (corner[:, 0] - centre[:, 0]).view(-1, 1, 1)).expand(-1, 2 * half, -1) / radius
     y = (line[None, :, None] + (corner[:, 1] - centre[:, 1]).view(-1, 1, 1)).expand(-1, -1, 2 * half) / radius
     grid = torch.stack([x, y], -1).flatten(1, 2) @ layers.matrix[:, index].transpose(1, 2)
-    grid = _bent(dice, grid, float(layers.bend[index]), frames).view(frames, 2 * half, 2 * half, 2)
+    grid = _bent(rng, grid, float(layers.bend[index]), frames).view(frames, 2 * half, 2 * half, 2)
     source = layers.sprites[index][None].expand(frames, -1, -1, -1)
     drawn = functional.grid_sample(source, grid, align_corners=False)
     value = 2 * index + 1
@@ -184,16 +184,16 @@ def _paint(dice: Dice, layers: Layers, index: int, canvas: Tensor, labels: Tenso
         spot.copy_(torch.where(alpha > 0.5, number, spot))
 
 
-def _bent(dice: Dice, grid: Tensor, amplitude: float, frames: int) -> Tensor:
+def _bent(rng: Random, grid: Tensor, amplitude: float, frames: int) -> Tensor:
     """A smooth wave through the sprite that runs with time, ``(frames, places, 2)``."""
-    wave = dice.uniform(1.0, 4.0, 2)
-    phase = dice.uniform(0, 6.3, 2) + dice.normal(2) * 0.5 * torch.arange(frames, device=grid.device)[:, None]
+    wave = rng.uniform(1.0, 4.0, 2)
+    phase = rng.uniform(0, 6.3, 2) + rng.normal(2) * 0.5 * torch.arange(frames, device=grid.device)[:, None]
     if amplitude == 0:
         return grid
     return grid + amplitude * torch.sin(grid.flip(-1) * wave + phase[:, None])
 
 
-def _table(dice: Dice, labels: Tensor, layers: int) -> Tensor:
+def _table(rng: Random, labels: Tensor, layers: int) -> Tensor:
     """Each layer is an object, and some parts are objects too."""
     rows = torch.zeros(2 * layers, 256, dtype=torch.bool, device=labels.device)
     number = torch.arange(layers, device=labels.device)
@@ -202,5 +202,5 @@ def _table(dice: Dice, labels: Tensor, layers: int) -> Tensor:
     rows[layers + number, 2 * number + 2] = True
     counts = torch.bincount(labels.flatten().long(), minlength=256)
     keep = (rows.float() @ counts.float()) > 0
-    keep[layers:] &= dice.chances(0.25, layers)
+    keep[layers:] &= rng.chances(0.25, layers)
     return rows[keep]

@@ -1,4 +1,4 @@
-"""Stages of the training: what each step teaches, for how long, and how quickly."""
+"""What a stage of the training is: how long, how quickly, and what one step of it computes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sam2_core.models.sam2 import SAM2
-from sam2_core.training.bank import ClipBank
-from sam2_core.training.losses import LossWeights, StepLoss, step_loss
-from sam2_core.training.random import Dice
-from sam2_core.training.rollout import Decoding, counted_masks
+from sam2_core.training.clip_pool import ClipPool
+from sam2_core.training.random import Random
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What one step gives: a loss with a gradient, and numbers for the log."""
+class StepResult:
+    """What one training step computed.
+
+    Attributes:
+        loss: a scalar with a gradient.
+        metrics: numbers for the log.
+    """
 
     loss: Tensor
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,18 @@ class Stage(ABC):
 
     Attributes:
         steps: how many optimiser steps it takes.
-        rate: its learning rate, reached after ``warm_up`` steps.
-        final_rate: the rate at its end (the rate falls linearly over the last ``cool_down`` steps).
-        warm_up, cool_down: steps.
-        new_clips: clips that are made per step and process.
+        learning_rate: reached after ``warm_up_steps``.
+        final_learning_rate: what it falls to, linearly, over the last ``cool_down_steps``.
+        warm_up_steps: the learning rate rises linearly over these.
+        cool_down_steps: 0 if it stays as it is.
+        new_clips: how many clips each process makes per step.
     """
 
     steps: int
-    rate: float = 2e-4
-    final_rate: float = 2e-4
-    warm_up: int = 30
-    cool_down: int = 0
+    learning_rate: float = 2e-4
+    final_learning_rate: float = 2e-4
+    warm_up_steps: int = 30
+    cool_down_steps: int = 0
     new_clips: float = 1.0
 
     @property
@@ -46,37 +50,31 @@ class Stage(ABC):
         """What the log calls it."""
         return type(self).__name__
 
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step of this stage."""
-        rate = self.rate * min(1.0, (step + 1) / max(1, self.warm_up))
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of a step of this stage, counted from 0."""
+        rate = self.learning_rate * min(1.0, (step + 1) / max(1, self.warm_up_steps))
         left = self.steps - step
-        if left < self.cool_down:
-            rate = self.final_rate + (self.rate - self.final_rate) * left / self.cool_down
+        if left < self.cool_down_steps:
+            fall = self.learning_rate - self.final_learning_rate
+            rate = min(rate, self.final_learning_rate + fall * left / self.cool_down_steps)
         return rate
 
     @abstractmethod
-    def lesson(self, network: SAM2, bank: ClipBank, step: int, own: Dice, shared: Dice) -> Lesson:
-        """One step.
+    def training_step(
+        self, network: SAM2, pool: ClipPool, clips_made: int, rng: Random, shared_rng: Random
+    ) -> StepResult:
+        """The forward pass and the loss of one step.
 
         Args:
-            network: what learns.
-            bank: where clips come from.
-            step: how many clips exist by now decides on this.
-            own: chance that differs between processes.
-            shared: chance that does not; it decides how much work the step is.
+            network: what is trained.
+            pool: where clips come from.
+            clips_made: how many clips were made so far.
+            rng: randomness that differs between processes.
+            shared_rng: randomness that is the same in all processes; it decides how much work a step is.
         """
 
 
-def decoding_loss(step: Decoding, truth: Tensor, visible: Tensor, weights: LossWeights) -> StepLoss:
-    """The loss of one answer of the network; ``truth`` as ``step_loss`` wants it."""
-    said = step.prediction
-    counted = counted_masks(step.single)
-    return step_loss(
-        said.all_logits_nkhw, said.ious_nk, said.object_score_n1[:, 0], truth, visible, counted, weights
-    )
-
-
-def by_kind(iou: Tensor, boxed: Tensor) -> dict[str, float]:
-    """Mean IoU of objects with a box and of those with a click."""
+def iou_by_prompt(iou: Tensor, boxed: Tensor) -> dict[str, float]:
+    """Mean IoU of the objects with a box and of those with a click, for the log."""
     kinds = (("box", boxed), ("click", ~boxed))
     return {name: float(iou[chosen].mean()) for name, chosen in kinds if bool(chosen.any())}

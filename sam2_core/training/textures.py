@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sam2_core.training.random import Dice
+from sam2_core.training.random import Random
 
 _CELLS = (2, 4, 8, 16, 32, 64, 128)
 
 
-def noise(dice: Dice, count: int, size: int, channels: int = 1) -> Tensor:
+def noise(rng: Random, count: int, size: int, channels: int = 1) -> Tensor:
     """Octaves of noise with random spectra, about standard normal, ``(count, channels, size, size)``."""
-    slope = dice.uniform(0.2, 1.6, count, 1, 1, 1)
-    first = dice.integers(0, 2, count, 1, 1, 1)
-    total = torch.zeros(count, channels, size, size, device=dice.device)
-    power = torch.zeros(count, 1, 1, 1, device=dice.device)
+    slope = rng.uniform(0.2, 1.6, count, 1, 1, 1)
+    first = rng.integers(0, 2, count, 1, 1, 1)
+    total = torch.zeros(count, channels, size, size, device=rng.device)
+    power = torch.zeros(count, 1, 1, 1, device=rng.device)
     for octave, cells in enumerate(_CELLS):
         if cells > size:
             break
         weight = torch.exp2(-slope * octave) * (octave >= first)
-        grid = dice.normal(count, channels, cells + 1, cells + 1) * weight
+        grid = rng.normal(count, channels, cells + 1, cells + 1) * weight
         total += functional.interpolate(grid, (size, size), mode="bilinear", align_corners=True)
         power += weight**2 * 0.45
     result: Tensor = total / power.sqrt().clamp(min=1e-3)
@@ -37,39 +37,39 @@ def coordinates(device: torch.device, size: int) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def _stripes(dice: Dice, count: int, size: int, warp: Tensor) -> Tensor:
-    x, y = coordinates(dice.device, size)
-    angle = dice.uniform(0, math.pi, count, 1, 1)
-    frequency = dice.log_uniform(4, 45, count, 1, 1)
-    bend = dice.uniform(0, 1.5, count, 1, 1)
+def _stripes(rng: Random, count: int, size: int, warp: Tensor) -> Tensor:
+    x, y = coordinates(rng.device, size)
+    angle = rng.uniform(0, math.pi, count, 1, 1)
+    frequency = rng.log_uniform(4, 45, count, 1, 1)
+    bend = rng.uniform(0, 1.5, count, 1, 1)
     phase = (x * angle.cos() + y * angle.sin()) * frequency + bend * warp
-    return torch.sin(phase + dice.uniform(0, 6.3, count, 1, 1))
+    return torch.sin(phase + rng.uniform(0, 6.3, count, 1, 1))
 
 
-def colour_pairs(dice: Dice, count: int) -> tuple[Tensor, Tensor]:
+def colour_pairs(rng: Random, count: int) -> tuple[Tensor, Tensor]:
     """Two colours per texture, often close to each other, ``(count, 3, 1, 1)`` in 0..1."""
-    base = dice.uniform(0.03, 0.97, count, 3, 1, 1)
+    base = rng.uniform(0.03, 0.97, count, 3, 1, 1)
     grey = base.mean(1, keepdim=True)
-    base = torch.lerp(grey.expand_as(base), base, dice.uniform(0.0, 1.0, count, 1, 1, 1) ** 1.7)
-    contrast = dice.log_uniform(0.05, 0.7, count, 1, 1, 1)
-    step = torch.lerp(dice.normal(count, 1, 1, 1).expand(-1, 3, -1, -1), dice.normal(count, 3, 1, 1), 0.5)
+    base = torch.lerp(grey.expand_as(base), base, rng.uniform(0.0, 1.0, count, 1, 1, 1) ** 1.7)
+    contrast = rng.log_uniform(0.05, 0.7, count, 1, 1, 1)
+    step = torch.lerp(rng.normal(count, 1, 1, 1).expand(-1, 3, -1, -1), rng.normal(count, 3, 1, 1), 0.5)
     return base, (base + step * contrast).clamp(0, 1)
 
 
-def textures(dice: Dice, count: int, size: int) -> Tensor:
+def textures(rng: Random, count: int, size: int) -> Tensor:
     """Colour textures of mixed kinds, ``(count, 3, size, size)`` in 0..1."""
-    fields = noise(dice, count, size, 3)
-    stripes = _stripes(dice, count, size, fields[:, 0])
-    striped = dice.chances(0.25, count, 1, 1)
+    fields = noise(rng, count, size, 3)
+    stripes = _stripes(rng, count, size, fields[:, 0])
+    striped = rng.chances(0.25, count, 1, 1)
     first = torch.where(striped, stripes, fields[:, 0])
-    sharp = dice.log_uniform(0.6, 15, count, 1, 1, 1)
+    sharp = rng.log_uniform(0.6, 15, count, 1, 1, 1)
     mix = torch.sigmoid(first[:, None] * sharp)
-    a, b = colour_pairs(dice, count)
-    c, _ = colour_pairs(dice, count)
+    a, b = colour_pairs(rng, count)
+    c, _ = colour_pairs(rng, count)
     colours = torch.lerp(a, b, mix)
-    patches = torch.sigmoid((fields[:, 1:2] - dice.uniform(0.2, 1.8, count, 1, 1, 1)) * 6)
-    colours = torch.lerp(colours, c, patches * dice.chances(0.35, count, 1, 1, 1))
-    shade = 1 + fields[:, 2:3] * dice.uniform(0.0, 0.22, count, 1, 1, 1)
-    x, y = coordinates(dice.device, size)
-    tilt = dice.normal(count, 2, 1, 1) * 0.13
+    patches = torch.sigmoid((fields[:, 1:2] - rng.uniform(0.2, 1.8, count, 1, 1, 1)) * 6)
+    colours = torch.lerp(colours, c, patches * rng.chances(0.35, count, 1, 1, 1))
+    shade = 1 + fields[:, 2:3] * rng.uniform(0.0, 0.22, count, 1, 1, 1)
+    x, y = coordinates(rng.device, size)
+    tilt = rng.normal(count, 2, 1, 1) * 0.13
     return (colours * shade * (1 + tilt[:, :1] * x + tilt[:, 1:] * y)).clamp(0, 1)

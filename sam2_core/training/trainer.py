@@ -3,66 +3,33 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sam2_core.models.checkpoints import build
-from sam2_core.models.config import SAM2Config, config
+from sam2_core.exporters.files import new_file
+from sam2_core.models import checkpoints
 from sam2_core.models.sam2 import SAM2
-from sam2_core.training.bank import ClipBank, draw_batch
-from sam2_core.training.checkpoint import Journal, export, save_atomically
+from sam2_core.training.batches import sample_batch
+from sam2_core.training.clip_pool import ClipPool
+from sam2_core.training.fast_layers import use_fast_layers
 from sam2_core.training.initialise import initialise, rescale_neck
-from sam2_core.training.parallel import Lanes
-from sam2_core.training.random import Dice
-from sam2_core.training.speed import quicken
-from sam2_core.training.stages import Stage
-from sam2_core.training.validation import held_out, validate
-from sam2_core.training.warmups import TellApart
+from sam2_core.training.log import TrainingLog
+from sam2_core.training.parallel import Processes
+from sam2_core.training.plan import Plan
+from sam2_core.training.random import Random
+from sam2_core.training.stage import Stage
+from sam2_core.training.validation import held_out_batch, validate
+from sam2_core.training.warm_up_stages import EncoderWarmUp
 
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that decides the result of a training run.
-
-    Attributes:
-        network: what is trained.
-        stages: one after the other.
-        seed: of initial weights, clips and prompts.
-        clip_frames: length of the clips in the bank.
-        bank: how many clips each process keeps.
-        average: how slowly the averaged weights follow (they are what is exported).
-        weight_decay: of matrices; not of biases, norms and embeddings.
-        clip: largest norm of a step's gradient.
-        betas: of AdamW.
-        bfloat16: compute in bfloat16 where autocast does.
-        save_every: seconds between checkpoints.
-    """
-
-    network: SAM2Config = field(default_factory=lambda: config("nano"))
-    stages: tuple[Stage, ...] = ()
-    seed: int = 1
-    clip_frames: int = 8
-    bank: int = 400
-    average: float = 0.999
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    betas: tuple[float, float] = (0.9, 0.98)
-    bfloat16: bool = True
-    save_every: float = 120.0
-
-    def stage_at(self, step: int) -> tuple[Stage, int] | None:
-        """The stage of a step and the step within it; None at the end."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage, step
-            step -= stage.steps
-        return None
+_ASK_EVERY = 4
+"""Steps between two questions to all processes whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +39,16 @@ class Progress:
     Attributes:
         step: its number, from 1.
         stage: the name of its stage.
-        loss: the mean over all processes' objects (of this process only).
-        figures: IoUs by kind of prompt.
-        rate: its learning rate.
+        loss: of the clips of this process.
+        metrics: of the same clips, such as IoU by kind of prompt; and the norm of the mean gradient.
+        learning_rate: of this step.
     """
 
     step: int
     stage: str
     loss: float
-    figures: dict[str, float]
-    rate: float
+    metrics: dict[str, float]
+    learning_rate: float
 
 
 class Trainer:
@@ -89,36 +56,37 @@ class Trainer:
 
     Attributes:
         network: the network that is trained.
-        averaged: its averaged weights by name, buffers included.
+        averaged: the moving average of its weights by name, buffers included.
         step: how many steps are done.
+        clips_made: how many clips each process has made for them (a fraction counts towards the next one).
     """
 
-    def __init__(self, plan: Plan, folder: Path, lanes: Lanes | None = None) -> None:
+    def __init__(self, plan: Plan, folder: Path, processes: Processes | None = None) -> None:
         self.plan, self.folder = plan, folder
-        self.lanes = lanes or Lanes(0, 1, torch.device("cpu"))
+        self.processes = processes or Processes(0, 1, torch.device("cpu"))
         torch.manual_seed(plan.seed)
-        self.network = build(plan.network)
+        self.network = checkpoints.build(plan.network)
         initialise(self.network)
-        self.network.to(self.lanes.device).eval()  # eval: no dropout; it is far from overfitting
-        if self.lanes.device.type == "cpu":
-            quicken(self.network)
-        self.bank = ClipBank(
-            plan.seed * 1_000_003,
-            self.lanes.lane,
-            self.lanes.lanes,
-            plan.clip_frames,
-            plan.network.image_size,
-            plan.bank,
-            device=self.lanes.device,
+        self.network.to(self.processes.device).eval()  # eval: no dropout; it is far from overfitting
+        if self.processes.device.type == "cpu":
+            use_fast_layers(self.network)
+        self.pool = ClipPool(
+            seed=plan.seed * 1_000_003,
+            rank=self.processes.rank,
+            world_size=self.processes.world_size,
+            frames=plan.clip_frames,
+            size=plan.network.image_size,
+            capacity=plan.pool_capacity,
+            device=self.processes.device,
             folder=folder / "clips",
         )
         self.optimiser = torch.optim.AdamW(
-            _groups(self.network, plan.weight_decay), betas=plan.betas, fused=True
+            _parameter_groups(self.network, plan.weight_decay), betas=plan.betas, fused=True
         )
-        self.averaged = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.averaged = _copy(self.network)
         self.step = 0
         self.clips_made = 0.0
-        self.journal = Journal(folder / "log.jsonl")
+        self.log = TrainingLog(folder / "log.jsonl")
         self._resume()
 
     @property
@@ -135,83 +103,88 @@ class Trainer:
         """
         start = saved = time.monotonic()
         while (place := self.plan.stage_at(self.step)) is not None:
-            yield self._step(*place)
+            yield self._train_step(*place)
             now = time.monotonic()
-            late = self.step % 4 == 0 and self.lanes.agree(now - start > seconds or stop())
-            if self.lanes.lane == 0 and (late or now - saved > self.plan.save_every):
+            stopping = self.step % _ASK_EVERY == 0 and self.processes.any(now - start > seconds or stop())
+            if self.processes.is_main and (stopping or now - saved > self.plan.save_every):
                 self.save()
                 saved = time.monotonic()
-            if late:
+            if stopping:
                 return
-        if self.lanes.lane == 0:
+        if self.processes.is_main:
             self.save()
 
-    def _step(self, stage: Stage, index: int) -> Progress:
-        own = Dice(self._seed(self.lanes.lane), self.lanes.device)
-        shared = Dice(self._seed(-1))
+    def _train_step(self, stage: Stage, index: int) -> Progress:
         if index == 0:
-            self._begin(stage)
-        rate = stage.rate_at(index)
+            self._begin()
+        rate = stage.learning_rate_at(index)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(self.lanes.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
-            lesson = stage.lesson(self.network, self.bank, int(self.clips_made), own, shared)
-        lesson.loss.backward()  # type: ignore[no-untyped-call]
+        rng = Random(self._seed(self.processes.rank), self.processes.device)
+        shared_rng = Random(self._seed(-1))
+        with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
+            result = stage.training_step(self.network, self.pool, int(self.clips_made), rng, shared_rng)
+        result.loss.backward()  # type: ignore[no-untyped-call]
+        norm = self._optimise()
+        self.step += 1
+        self.clips_made += stage.new_clips
+        self._average()
+        metrics = result.metrics | {"norm": norm}
+        return Progress(self.step, stage.name, float(result.loss.detach()), metrics, rate)
+
+    def _optimise(self) -> float:
+        """One step of the optimiser with the mean gradient of all processes; its norm."""
         weights = list(self.network.parameters())
         for weight in weights:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
-        self.lanes.average([weight.grad for weight in weights if weight.grad is not None])
-        norm = nn.utils.clip_grad_norm_(weights, self.plan.clip)
+        self.processes.average([weight.grad for weight in weights if weight.grad is not None])
+        norm = nn.utils.clip_grad_norm_(weights, self.plan.max_gradient_norm)
         if bool(norm.isfinite()):
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=False)
-        self.step += 1
-        self.clips_made += stage.new_clips
-        self._average()
-        figures = lesson.figures | {"norm": float(norm)}
-        return Progress(self.step, stage.name, float(lesson.loss.detach()), figures, rate)
+        return float(norm)
 
-    def _seed(self, lane: int) -> int:
-        return ((self.plan.seed * 4096 + lane + 1) << 28) + self.step
+    def _seed(self, rank: int) -> int:
+        """Of this step; -1 is the seed that all processes share."""
+        return ((self.plan.seed * 4096 + rank + 1) << 28) + self.step
 
-    def _begin(self, stage: Stage) -> None:
+    def _begin(self) -> None:
         """Before and after the encoder's warm-up its outputs get the size that the decoder wants."""
         previous = self.plan.stage_at(self.step - 1) if self.step else None
-        if previous is None or isinstance(previous[0], TellApart):
-            device, size = self.lanes.device, self.plan.network.image_size
-            bank = ClipBank(frames=1, size=size, start=16, device=device)
-            batch = draw_batch(Dice(self.plan.seed, device), bank, 0, 16, 1, 1)
-            rescale_neck(self.network.image_encoder, batch.images)
-            self.averaged = {
-                name: value.detach().clone() for name, value in self.network.state_dict().items()
-            }
+        if previous is not None and not isinstance(previous[0], EncoderWarmUp):
+            return
+        device, size = self.processes.device, self.plan.network.image_size
+        pool = ClipPool(frames=1, size=size, start=16, device=device)
+        batch = sample_batch(Random(self.plan.seed, device), pool, 0, clips=16, frames=1, objects=1)
+        rescale_neck(self.network.image_encoder, batch.images)
+        self.averaged = _copy(self.network)
 
     @torch.no_grad()
     def _average(self) -> None:
-        keep = min(self.plan.average, self.step / (self.step + 30))  # the last thirtieth of the run
+        keep = min(self.plan.averaging, self.step / (self.step + 30))  # early on, the last 30 steps
         state = self.network.state_dict()
         names = list(state)
         torch._foreach_lerp_([self.averaged[n] for n in names], [state[n] for n in names], 1 - keep)
 
     def averaged_network(self) -> SAM2:
         """A network with the averaged weights."""
-        network = build(self.plan.network).to(self.lanes.device).eval()
+        network = checkpoints.build(self.plan.network).to(self.processes.device).eval()
         network.load_state_dict(self.averaged)
         return network
 
     def validate(self, clips: int) -> dict[str, float]:
         """What the averaged weights score on held-out clips, shared out among the processes."""
-        numbers = range(self.lanes.lane, max(clips, self.lanes.lanes), self.lanes.lanes)
+        numbers = range(self.processes.rank, max(clips, self.processes.world_size), self.processes.world_size)
         size, frames = self.plan.network.image_size, self.plan.clip_frames
-        batches = (held_out(number, frames, size, device=self.lanes.device) for number in numbers)
-        figures = validate(self.averaged_network(), batches)
-        means = torch.tensor(list(figures.values()), device=self.lanes.device)
-        self.lanes.average([means])
-        return dict(zip(figures, (round(value, 4) for value in means.tolist()), strict=True))
+        batches = (held_out_batch(number, frames, size, device=self.processes.device) for number in numbers)
+        metrics = validate(self.averaged_network(), batches)
+        means = torch.tensor(list(metrics.values()), device=self.processes.device)
+        self.processes.average([means])
+        return dict(zip(metrics, (round(value, 4) for value in means.tolist()), strict=True))
 
     def save(self) -> None:
-        """Write the checkpoint and the averaged weights."""
+        """Write the checkpoint and the averaged weights; a kill at any moment leaves old or new files."""
         state = {
             "step": self.step,
             "clips_made": self.clips_made,
@@ -219,23 +192,33 @@ class Trainer:
             "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(),
         }
-        save_atomically(state, self.checkpoint)
-        name = self.plan.network.name
-        export(self.averaged, self.folder / f"{name}.safetensors", {"config": name, "steps": str(self.step)})
+        with new_file(self.checkpoint) as part, part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        with new_file(self.folder / f"{self.plan.network.name}.safetensors") as part:
+            checkpoints.save(self.averaged_network(), part, torch.float16, steps=str(self.step))
 
     def _resume(self) -> None:
         if not self.checkpoint.exists():
             return
-        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.lanes.device, weights_only=True)
+        state: dict[str, Any] = torch.load(
+            self.checkpoint, map_location=self.processes.device, weights_only=True
+        )
         self.network.load_state_dict(state["network"])
         self.averaged = state["averaged"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.clips_made = state["step"], state["clips_made"]
-        if self.lanes.lane == 0:
-            self.journal.resume(self.step)
+        if self.processes.is_main:
+            self.log.resume(self.step)
 
 
-def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Matrices with weight decay; biases, norms and embeddings without. A checkpoint keeps their order."""
     plain: list[Tensor] = []
     decayed: list[Tensor] = []
     for name, weight in network.named_parameters():

@@ -1,0 +1,133 @@
+"""What decides the result of a training run, and the recommended plan for a fresh nano."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
+
+from sam2_core.models.config import SAM2Config, config
+from sam2_core.training.losses import LossWeights
+from sam2_core.training.main_stages import ClipTracking, ImageSegmentation
+from sam2_core.training.prompts import PromptMix
+from sam2_core.training.stage import Stage
+from sam2_core.training.warm_up_stages import DecoderWarmUp, EncoderWarmUp
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the result of a training run.
+
+    Attributes:
+        network: what is trained.
+        stages: one after the other.
+        seed: of initial weights, clips and prompts.
+        clip_frames: length of the clips in the pool.
+        pool_capacity: how many clips each process trains on at a time.
+        averaging: decay of the moving average of the weights (the average is what is exported).
+        weight_decay: of matrices; not of biases, norms and embeddings.
+        max_gradient_norm: the gradient of a step is scaled down to this norm.
+        betas: of AdamW.
+        bfloat16: compute in bfloat16 where autocast does.
+        save_every: seconds between checkpoints.
+    """
+
+    network: SAM2Config = field(default_factory=lambda: config("nano"))
+    stages: tuple[Stage, ...] = ()
+    seed: int = 1
+    clip_frames: int = 8
+    pool_capacity: int = 400
+    averaging: float = 0.999
+    weight_decay: float = 0.05
+    max_gradient_norm: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    bfloat16: bool = True
+    save_every: float = 120.0
+
+    def stage_at(self, step: int) -> tuple[Stage, int] | None:
+        """The stage of a step and the step within it; None at the end."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        return None
+
+
+class StageSteps(NamedTuple):
+    """How many steps a stage of nano's plan takes by default, and what it teaches."""
+
+    steps: int
+    teaches: str
+
+
+NANO_STAGES: Mapping[str, StageSteps] = MappingProxyType(
+    {
+        "draw": StageSteps(250, "the decoder alone, on noise: what a box and a click mean"),
+        "tell": StageSteps(300, "the encoder alone: to tell objects apart"),
+        "early": StageSteps(
+            120, "single images, boxes and clicks, object and background balanced in the loss"
+        ),
+        "images": StageSteps(160, "single images, boxes, clicks and corrections"),
+        "pairs": StageSteps(340, "two frames: to carry a mask over a large motion"),
+        "clips": StageSteps(650, "four frames: to go on from its own masks, sometimes corrected"),
+        "follow": StageSteps(
+            3000, "four frames behind a burn-in: not to drift; and to mend a wrong mask with one click"
+        ),
+    }
+)
+"""The stages of nano's plan in order, by the option that sets their number of steps."""
+
+
+def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed: int = 1) -> Plan:
+    """The recommended plan for a fresh nano.
+
+    A network that starts from nothing would never leave the empty mask, so its parts are warmed up first;
+    then it sees images, and clips that become longer.
+
+    Args:
+        steps: numbers of steps that differ from the default, by the names in ``NANO_STAGES``.
+        burn_in: at most so many frames without gradients in the last stage.
+        seed: of initial weights, clips and prompts.
+    """
+    count = {name: stage.steps for name, stage in NANO_STAGES.items()} | dict(steps or {})
+    # Objects must not shrink from frame to frame (alpha), and of three masks the best shall be chosen (iou).
+    weights = LossWeights(iou=2, alpha=0.5)
+    balanced = LossWeights(focal=5, balanced=1)
+    images = ImageSegmentation(count["images"], learning_rate=4e-4, weights=weights)
+    early = replace(images, steps=count["early"], weights=balanced, max_corrections=1)
+    pairs = ClipTracking(
+        count["pairs"],
+        learning_rate=4e-4,
+        clips=6,
+        frames=2,
+        stride=5,
+        correction_probability=0.0,
+        image_probability=0.35,
+        image_stage=images,
+        mix=PromptMix(mask=0.6, box=0.2, click=0.2),
+        new_clips=0.8,
+        weights=weights,
+    )
+    clips = replace(
+        pairs,
+        steps=count["clips"],
+        clips=3,
+        frames=4,
+        stride=2,
+        correction_probability=0.2,
+        image_probability=0.25,
+        new_clips=0.5,
+    )
+    follow = replace(
+        clips,
+        steps=count["follow"],
+        burn_in=burn_in,
+        learning_rate=3e-4,
+        final_learning_rate=1e-5,
+        cool_down_steps=count["follow"] // 3,
+        image_stage=replace(images, mask_correction_probability=0.3),
+        new_clips=1.5,
+    )
+    warm_ups = (DecoderWarmUp(count["draw"]), EncoderWarmUp(count["tell"]))
+    return Plan(stages=(*warm_ups, early, images, pairs, clips, follow), seed=seed)

@@ -1,0 +1,78 @@
+"""The command that trains nano."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from sam2_core.models import checkpoints
+from sam2_core.training import run
+from sam2_core.training.plan import NANO_STAGES, Plan, nano_plan
+from sam2_core.training.trainer import Trainer
+from sam2_core.training.warm_up_stages import DecoderWarmUp
+from tests.training_for_tests import tiny_plan
+
+
+@pytest.fixture(autouse=True)
+def signals_are_restored():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_the_defaults_are_the_recommended_plan():
+    assert run.plan(run.parser().parse_args(["--out", "runs/nano"])) == nano_plan()
+
+
+def test_each_option_sets_the_steps_of_its_stage():
+    arguments = ["--out", "x", "--seed", "4", "--lead", "3"]
+    for number, name in enumerate(NANO_STAGES, 1):
+        arguments += [f"--{name}", str(number)]
+    plan = run.plan(run.parser().parse_args(arguments))
+    assert [stage.steps for stage in plan.stages] == [1, 2, 3, 4, 5, 6, 7]
+    assert plan.seed == 4
+    assert plan.stages[-1].burn_in == 3
+    assert [stage.burn_in for stage in plan.stages[4:6]] == [0, 0]
+
+
+def test_the_options_of_earlier_runs_are_still_there():
+    earlier = (
+        "out minutes seed draw tell early images pairs clips follow lead validate-every validation-clips"
+    )
+    text = run.parser().format_help()
+    assert all(f"--{name} " in text for name in earlier.split())
+
+
+def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch):
+    plan = tiny_plan(stages=(DecoderWarmUp(41, objects=2),))
+    monkeypatch.setattr(run, "plan", lambda arguments: plan)
+    assert run.main(["--out", str(tmp_path), "--validate-every", "30", "--validation-clips", "1"]) == 0
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [20, 30, 40]
+    assert set(entries[1]["validation"]) == {"click", "clicks3", "box", "mask", "copy"}
+    assert {"stage", "seconds", "loss", "rate", "norm"} <= set(entries[0])
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 41
+    assert (tmp_path / "test.safetensors").exists()
+
+
+class _CtrlC(DecoderWarmUp):
+    def training_step(self, *arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().training_step(*arguments)
+
+
+def test_ctrl_c_saves_and_stops(tmp_path, monkeypatch):
+    stages = (DecoderWarmUp(5, objects=2), _CtrlC(1, objects=2), DecoderWarmUp(94, objects=2))
+    monkeypatch.setattr(run, "plan", lambda arguments: tiny_plan(stages=stages))
+    assert run.main(["--out", str(tmp_path), "--validate-every", "0"]) == 0
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 8
+
+
+def test_the_weights_of_a_run_are_a_model(tmp_path):
+    Trainer(Plan(), tmp_path).save()
+    assert checkpoints.load(tmp_path / "nano.safetensors").config.name == "nano"
