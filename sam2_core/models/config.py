@@ -70,6 +70,8 @@ class SAM2Config:
         pointer_positions: object pointers carry their age (2.1).
         absence_embedding: memories of frames without the object are marked (2.1).
         multimask_tracking: a tracked mask is the best of three (published models), not the single one.
+        previous_mask_tracking: the decoder of a tracked frame is given the last frame's mask as well, where a
+            correction gives the mask that is to be corrected (MaskTrack, Perazzi et al. 2017; nano).
     """
 
     name: str
@@ -90,6 +92,7 @@ class SAM2Config:
     pointer_positions: bool = True
     absence_embedding: bool = True
     multimask_tracking: bool = True
+    previous_mask_tracking: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that no feature grid fits."""
@@ -128,6 +131,7 @@ _NANO = SAM2Config(
     mask_dims=(4, 16, 64, 128),
     decoder_hidden=512,
     multimask_tracking=False,  # it is trained so: a tracked object is not ambiguous
+    previous_mask_tracking=True,  # of few samples it learns sooner to move a mask than to find one again
 )
 
 

@@ -85,20 +85,23 @@ class Sam2Memory:
     Attributes:
         spatial_1chw: the memory encoder's output, bfloat16 as in the references; None when faded.
         pointer_1d: the object pointer.
+        mask_11hw: the mask's logits, for a network that is given them on the next frame; None for others, and
+            when faded.
     """
 
     spatial_1chw: Tensor | None
     pointer_1d: Tensor
+    mask_11hw: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that it takes."""
-        tensors = [self.pointer_1d] if self.spatial_1chw is None else [self.pointer_1d, self.spatial_1chw]
-        return sum(t.numel() * t.element_size() for t in tensors)
+        tensors = (self.spatial_1chw, self.pointer_1d, self.mask_11hw)
+        return sum(t.numel() * t.element_size() for t in tensors if t is not None)
 
     def faded(self) -> Sam2Memory:
         """The object pointer alone."""
-        return replace(self, spatial_1chw=None)
+        return replace(self, spatial_1chw=None, mask_11hw=None)
 
 
 class Sam2Model:
@@ -198,9 +201,12 @@ class Sam2Model:
                 tokens = sam2_prompts.to_tokens(
                     self.network, [memories[i] for i in indices], self.pointer_span
                 )
+                previous = None
+                if self.network.config.previous_mask_tracking:
+                    previous = sam2_prompts.previous_masks([memories[i] for i in indices])
                 multimask = self.network.config.multimask_tracking
                 prediction = self.network.segment(
-                    features.image, None, tokens, None, multimask=multimask, stability_fallback=multimask
+                    features.image, None, tokens, previous, multimask=multimask, stability_fallback=multimask
                 )
             found.update(zip(indices, self._segmentations(prediction, features.size), strict=True))
         return [found[index] for index in range(len(memories))]
@@ -225,23 +231,33 @@ class Sam2Model:
                 memories[i] = memory_chw[None].to(
                     torch.bfloat16, copy=True, memory_format=torch.contiguous_format
                 )
-        return [Sam2Memory(memories[i], d.pointer_1d) for i, d in enumerate(decoded)]
+        if not self.network.config.previous_mask_tracking:
+            return [Sam2Memory(memories[i], d.pointer_1d) for i, d in enumerate(decoded)]
+        side = self.network.config.image_size // 4
+        given = [sam2_prompts.to_size(d.logits_11hw, side).clamp(-CLAMP, CLAMP) for d in decoded]
+        return [Sam2Memory(memories[i], d.pointer_1d, given[i]) for i, d in enumerate(decoded)]
 
     def memory_arrays(self, memory: Sam2Memory) -> dict[str, NDArray[Any]]:
         """The tensors of a memory; NumPy knows no bfloat16, so its bits go as ``int16``."""
         tensors = {"pointer": memory.pointer_1d}
         if memory.spatial_1chw is not None:
             tensors["spatial"] = memory.spatial_1chw
+        if memory.mask_11hw is not None:
+            tensors["mask"] = memory.mask_11hw
         return {name: _bits(tensor) for name, tensor in tensors.items()}
 
     def memory_from(self, arrays: Mapping[str, NDArray[Any]]) -> Sam2Memory:
         """The memory with these tensors."""
         config = self.network.config
         side = config.image_size // 16
-        shapes = {"pointer": (1, config.dim), "spatial": (1, config.memory_dim, side, side)}
+        shapes = {
+            "pointer": (1, config.dim),
+            "spatial": (1, config.memory_dim, side, side),
+            "mask": (1, 1, 4 * side, 4 * side),
+        }
         tensors = {name: _tensor(array, shapes[name]) for name, array in arrays.items()}
         on_device = {name: tensor.to(self._device) for name, tensor in tensors.items()}
-        return Sam2Memory(on_device.get("spatial"), on_device["pointer"])
+        return Sam2Memory(on_device.get("spatial"), on_device["pointer"], on_device.get("mask"))
 
     def _segmentations(self, prediction: Prediction, size: tuple[int, int]) -> list[Segmentation]:
         logits = prediction.logits_n1hw.float()

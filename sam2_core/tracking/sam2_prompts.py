@@ -45,14 +45,34 @@ def to_model_mask(mask: Mask, size: int) -> Tensor:
 
 def to_logits(mask: Mask, size: int) -> Tensor:
     """A mask as the logits that the decoder would have given, ``(1, 1, size / 4, size / 4)``."""
-    logits = to_model_mask(mask, size) * 20 - 10
-    return F.interpolate(logits, (size // 4, size // 4), mode="bilinear", align_corners=False, antialias=True)
+    return to_size(to_model_mask(mask, size) * 20 - 10, size // 4)
+
+
+def to_size(logits_11hw: Tensor, side: int) -> Tensor:
+    """Logits in another size, ``(1, 1, side, side)``."""
+    if logits_11hw.shape[-1] == side:
+        return logits_11hw
+    return F.interpolate(logits_11hw, (side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
 def signature(memories: Memories) -> object:
     """Objects with the same signature can share one call: their memories lie in the same places."""
     recent = [(steps, memory.spatial_1chw is None) for steps, memory in memories.recent]
     return tuple(steps for steps, _ in memories.conditioning), tuple(recent)
+
+
+def previous_masks(group: Sequence[Memories]) -> Tensor | None:
+    """The masks of the frame one step back, ``(n, 1, h, w)``; None if nothing is remembered of that frame.
+
+    The objects have one signature, so all of them remember that frame or none does.
+    """
+    found = []
+    for memories in group:
+        last = [memory for steps, memory in (*memories.recent, *memories.conditioning) if steps == 1]
+        if not last:
+            return None
+        found.append(last[0].mask_11hw)
+    return torch.cat(found).float()
 
 
 def to_tokens(network: SAM2, group: Sequence[Memories], pointer_span: int) -> MemoryTokens:

@@ -91,10 +91,11 @@ def sample_batch(
 def frame_indices(rng: Random, available: int, wanted: int, stride: int) -> list[int]:
     """Which frames of a clip are taken: a run with a random start and a random stride up to ``stride``.
 
-    A run that is longer than the clip turns round at its ends: 0 1 2 3 2 1 0 1 ... (the stride is 1 then).
+    A run that is longer than the clip turns round at its ends: 0 2 4 3 1 1 3 ... of five frames by twos.
     """
-    step = rng.integer(1, max(1, min(stride, (available - 1) // max(1, wanted - 1))))
-    first = rng.integer(0, max(0, available - 1 - (wanted - 1) * step))
+    step = rng.integer(1, stride)
+    spare = available - 1 - (wanted - 1) * step
+    first = rng.integer(0, spare if spare >= 0 else available - 1)
     period = max(1, 2 * (available - 1))
     places = [(first + index * step) % period for index in range(wanted)]
     return [place if place < available else period - place for place in places]

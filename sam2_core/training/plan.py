@@ -123,6 +123,7 @@ def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed
         clips,
         steps=count["follow"],
         burn_in=burn_in,
+        stride=3,
         learning_rate=3e-4,
         final_learning_rate=1e-5,
         cool_down_steps=count["follow"] // 3,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sam2_core.models.memory_attention import MemoryTokens
-from sam2_core.models.sam2 import SAM2, Features
+from sam2_core.models.sam2 import SAM2, Features, Prediction
 from sam2_core.training.batches import Batch
 from sam2_core.training.decoding import (
     Decoding,
@@ -74,7 +74,7 @@ def roll_out(network: SAM2, batch: Batch, schedule: PromptSchedule, rng: Random)
 
     Given masks and burn-in frames are no answers that one could learn from; they are not yielded.
     """
-    bank = BatchedMemoryBank()
+    bank, previous = BatchedMemoryBank(), None
     with_gradients = torch.is_grad_enabled()
     for frame, features in enumerate(_encoded_frames(network, batch, schedule.burn_in)):
         burning_in = 1 <= frame <= schedule.burn_in
@@ -84,10 +84,12 @@ def roll_out(network: SAM2, batch: Batch, schedule: PromptSchedule, rng: Random)
                 decodings = list(_prompted_frame(network, features, truth, schedule, rng))
             else:
                 tokens = bank.tokens(network, frame)
-                decodings = list(_tracked_frame(network, features, tokens, frame, truth, schedule, rng))
+                tracked = _tracked(network, features, tokens, previous)
+                decodings = list(_tracked_frame(network, features, tracked, frame, truth, schedule, rng))
             given = frame == 0 and schedule.kind == "mask"
             if not burning_in and not given:
                 yield from decodings
+            previous = decodings[-1].prediction.logits_n1hw.detach()
             if frame + 1 < len(batch.masks):
                 _remember(network, features, truth, decodings[-1], bank)
 
@@ -132,10 +134,20 @@ def _prompted_frame(
             multimask, single = False, torch.ones_like(single)
 
 
+def _tracked(
+    network: SAM2, features: Features, tokens: MemoryTokens, previous_n1hw: Tensor | None
+) -> Prediction:
+    """What tracking gives, with the mask of the frame before if the network is one that is given it."""
+    given = None
+    if previous_n1hw is not None and network.config.previous_mask_tracking:
+        given = previous_n1hw.float().clamp(-32, 32)
+    return network.segment(features, None, tokens, given, multimask=False, stability_fallback=False)
+
+
 def _tracked_frame(
     network: SAM2,
     features: Features,
-    tokens: MemoryTokens,
+    prediction: Prediction,
     frame: int,
     truth: Tensor,
     schedule: PromptSchedule,
@@ -143,7 +155,6 @@ def _tracked_frame(
 ) -> Iterator[Decoding]:
     """A later frame: what tracking gives, and perhaps its correction."""
     single = torch.ones(len(truth), dtype=torch.bool, device=truth.device)
-    prediction = network.segment(features, None, tokens, multimask=False, stability_fallback=False)
     yield Decoding(frame, prediction, single, False)
     if frame == schedule.corrected_frame:
         shown = upsampled_masks(best_logits(prediction, single), truth.shape[-1])
