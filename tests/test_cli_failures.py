@@ -14,6 +14,7 @@ from PIL import Image
 
 from sam2_core import PromptError, open_session
 from sam2_core.cli.prompts import read_mask
+from tests import films_for_tests
 from tests.test_cli import labels, source, track
 from tests.videos_for_tests import Disks
 
@@ -139,3 +140,25 @@ def test_names_may_hold_colons_spaces_and_other_alphabets(source: Path) -> None:
     assert (source.parent / name / "overlay.mp4").stat().st_size > 0
     with open_session(source.parent / f"{name}.sam2") as session:
         assert session.object_ids == (1,)
+
+
+def test_a_film_that_is_cut_off_is_said_in_one_line_and_tracked_as_far_as_it_goes(tmp_path: Path) -> None:
+    film = films_for_tests.write(tmp_path / "film.mkv", 60)
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    command = [
+        sys.executable,
+        "-m",
+        "sam2_core.cli",
+        "track",
+        str(film),
+        "--box",
+        "1@0:0,0,20,20",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    command += ["--model", "copy", "--format", "labels"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.startswith("sam2: warning: 'film.mkv' is cut off")
+    assert done.stderr.count("\n") == 1
+    assert 0 < len(list((tmp_path / "out" / "labels").iterdir())) < 60

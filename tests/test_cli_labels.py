@@ -51,6 +51,12 @@ def test_indexed_pictures_hold_ids_in_their_index(source: Path) -> None:
     assert np.unique(painted(source)).tolist() == [0, 3, 7]
 
 
+def test_a_binary_mask_is_object_one(source: Path) -> None:
+    mask = write(source.parent, "mask.png", 255 * Disks().mask(0).astype(np.uint8))
+    assert track(source, "--labels", mask) == 0
+    assert np.array_equal(painted(source), Disks().mask(0))
+
+
 def test_label_images_lie_on_the_frame_that_is_given(source: Path) -> None:
     first = write(source.parent, "first.tif", LABELS)
     later = write(source.parent, "@2:later.tif", (5 * Disks().mask(4)).astype(np.uint8))

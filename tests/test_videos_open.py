@@ -13,6 +13,7 @@ from sam2_core import hookspecs, videos
 from sam2_core.errors import VideoError
 from sam2_core.types import Video
 from sam2_core.videos import ArrayVideo, ImageOptions, LiveVideo, open_source
+from tests import films_for_tests
 
 
 @pytest.fixture
@@ -91,3 +92,14 @@ def test_options_reach_every_reader(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", data)
     for source in (data, tmp_path / "a.png", tmp_path / "a.npy"):
         assert open_source(source, ImageOptions(contrast_limits=(0, 200)))[0].tolist()[0][0] == [128] * 3
+
+
+def test_films_and_pictures_have_no_axes_to_name(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "b.png")
+    (tmp_path / "films").mkdir()
+    film = films_for_tests.write(tmp_path / "films" / "film.mp4", 3)
+    for source in (tmp_path, tmp_path / "a.png", film):
+        for options in (ImageOptions(z=1), ImageOptions(axes="TYX")):
+            with pytest.raises(VideoError, match="no planes and no axes"):
+                open_source(source, options)

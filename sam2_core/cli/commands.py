@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -24,6 +25,7 @@ def run(arguments: Sequence[str] | None) -> int:
         signal.signal(signal.SIGTERM, _interrupt)  # a polite kill keeps the finished frames, as Ctrl-C does
         options = _parser().parse_args(arguments)
         debug = options.debug
+        warnings.showwarning = _say
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold anything
         status: int = options.run(options)
@@ -35,6 +37,11 @@ def run(arguments: Sequence[str] | None) -> int:
         _give_up_output()
         return _status(error)
     return status
+
+
+def _say(message: Warning | str, *where: object, **more: object) -> None:
+    """A warning as one line, without the place in our source."""
+    print(f"sam2: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _status(error: BaseException) -> int:

@@ -35,7 +35,7 @@ def split(text: str) -> tuple[int, Path]:
 
 
 def read(path: Path) -> dict[int, RunLengths]:
-    """The masks of a label image by object id; 0 is the background.
+    """The masks of a label image by object id; 0 is the background. A mask of 0 and 255 is object 1.
 
     Raises:
         PromptError: if it cannot be read, is not one image of whole numbers, or holds no label.
@@ -54,6 +54,8 @@ def read(path: Path) -> dict[int, RunLengths]:
             f"{path} holds labels from {labels.min()} to {labels.max()}; they are object ids from 1 to "
             f"{HIGHEST_ID}, and 0 for the background"
         )
+    if set(np.unique(labels)) <= {0, 255}:  # a binary mask, as DAVIS 2016 has them
+        labels = labels > 0
     return masks.encode_labels(labels)
 
 

@@ -89,6 +89,7 @@ def _open_path(path: Path, options: ImageOptions) -> Video | None:
             f"{path.name!r} is compressed and cannot be read frame by frame; numpy.save it as .npy"
         )
     if suffix in VIDEO_SUFFIXES:
+        _refuse_axes(path, options)
         from sam2_core.videos.files import VideoFile
 
         return VideoFile(path, options)
@@ -105,6 +106,7 @@ def _open_folder(path: Path, options: ImageOptions) -> Video:
     paths = images_in(path)
     if len(paths) == 1 and (video := _open_image(paths[0], options)) is not None:
         return video  # it may be a stack
+    _refuse_axes(path, options)
     return ImageFiles(paths, options)
 
 
@@ -115,4 +117,13 @@ def _open_image(path: Path, options: ImageOptions) -> Video | None:
         from sam2_core.videos.tiffs import open_tiff
 
         return open_tiff(path, options)
-    return ImageFiles([path], options) if is_image_name(path.name) else None
+    if not is_image_name(path.name):
+        return None
+    _refuse_axes(path, options)
+    return ImageFiles([path], options)
+
+
+def _refuse_axes(path: Path, options: ImageOptions) -> None:
+    """Films and pictures have frames, rows, columns and colours; nothing is left to choose."""
+    if options.z is not None or options.axes is not None:
+        raise VideoError(f"{path.name!r} has no planes and no axes to name; leave out z and axes")
