@@ -45,6 +45,8 @@ def make_scene(seed: int, frames: int, size: int = 256, device: torch.device | s
     camera, zoom = _camera(rng, time, size)
     canvas = _background(rng, size, camera, zoom)
     layers = _layers(rng, time, size, camera)
+    if rng.chance(0.35):
+        _camouflage(rng, layers.sprites, canvas)
     labels = torch.zeros(frames, size, size, dtype=torch.uint8, device=rng.device)
     for index in range(len(layers.radius)):
         _paint(rng, layers, index, canvas, labels)
@@ -54,6 +56,18 @@ def make_scene(seed: int, frames: int, size: int = 256, device: torch.device | s
     canvas = gaussian_blur(canvas, max(0.0, rng.number(-0.6, 1.1)))
     images = to_uint8(rng, canvas, max(0.0, rng.number(-0.02, 0.05)))
     return Clip(images, labels, _table(rng, labels, len(layers.radius)))
+
+
+def _camouflage(rng: Random, sprites: Tensor, canvas: Tensor) -> None:
+    """Draw the colours of some layers, and most of all their brightness, towards those of the ground."""
+    ground = canvas[0].flatten(1)
+    place = rng.integers(0, ground.shape[1] - 1, len(sprites))
+    wanted = torch.lerp(ground.mean(1), ground[:, place].T, 0.5)  # (layers, 3)
+    own = sprites[:, :3].flatten(2).mean(2)
+    share = rng.uniform(0.4, 1.0, len(sprites), 1) * rng.chances(0.7, len(sprites), 1)
+    contrast = rng.uniform(0.5, 1.0, len(sprites), 1)[..., None, None]
+    shifted = torch.lerp(own, wanted, share)[..., None, None]
+    sprites[:, :3] = ((sprites[:, :3] - own[..., None, None]) * contrast + shifted).clamp(0, 1)
 
 
 def _camera(rng: Random, time: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -105,12 +119,13 @@ def _layers(rng: Random, time: Tensor, size: int, camera: Tensor) -> Layers:
     followed = rng.chances(0.35, count, 1)  # the camera goes along with it: only the ground moves
     centre = torch.where(followed, centre, centre - camera[:, None] + camera.mean(0))
     angle = rng.uniform(0, 2 * math.pi, count) + rng.normal(count) * 0.04 * middle[:, None]
-    growth = torch.exp(rng.normal(count) * 0.02 * middle[:, None])
-    aspect = rng.log_uniform(0.5, 1.6, count)
+    growth = torch.exp(rng.normal(count) * 0.03 * middle[:, None])
+    turning = torch.exp(rng.normal(count) * 0.04 * middle[:, None])  # away from the camera or towards it
+    aspect = rng.log_uniform(0.5, 1.6, count) * turning
     cosine, sine = angle.cos() / growth, angle.sin() / growth
     matrix = torch.stack([cosine * aspect, sine * aspect, -sine / aspect, cosine / aspect], -1)
     bend = torch.where(
-        rng.chances(0.6, count), rng.uniform(0, 0.25, count), torch.zeros(count, device=rng.device)
+        rng.chances(0.7, count), rng.uniform(0, 0.35, count), torch.zeros(count, device=rng.device)
     )
     return Layers(sprites, radius, centre, matrix.view(len(time), count, 2, 2), bend)
 
