@@ -127,7 +127,7 @@ def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed
         learning_rate=3e-4,
         final_learning_rate=1e-5,
         cool_down_steps=count["follow"] // 3,
-        image_stage=replace(images, mask_correction_probability=0.3),
+        image_stage=replace(images, mask_correction_probability=0.5),
         new_clips=2.0,
     )
     warm_ups = (DecoderWarmUp(count["draw"]), EncoderWarmUp(count["tell"]))

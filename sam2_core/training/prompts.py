@@ -107,7 +107,7 @@ def _thickness(regions: Tensor) -> Tensor:
     return thick[:, 0]
 
 
-def degraded(rng: Random, masks: Tensor, merge_probability: float = 0.2) -> Tensor:
+def degraded(rng: Random, masks: Tensor, merge_probability: float = 0.1) -> Tensor:
     """Masks as a tracker leaves them: shifted, trailing, bits lost or leaked, sometimes merged with another.
 
     Args:
@@ -118,8 +118,8 @@ def degraded(rng: Random, masks: Tensor, merge_probability: float = 0.2) -> Tens
     count, height, width = masks.shape
     extent = boxes(masks)
     side = (extent[:, 2:] - extent[:, :2]).amax(1).clamp(min=4)
-    far = rng.chances(0.3, count)
-    shift = (rng.normal(count, 2) * (side * torch.where(far, 0.2, 0.06))[:, None]).round().long()
+    far = rng.chances(0.15, count)
+    shift = (rng.normal(count, 2) * (side * torch.where(far, 0.2, 0.04))[:, None]).round().long()
     row = (torch.arange(height, device=masks.device)[None, :, None] - shift[:, 1, None, None]) % height
     column = (torch.arange(width, device=masks.device)[None, None, :] - shift[:, 0, None, None]) % width
     moved = masks[torch.arange(count, device=masks.device)[:, None, None], row, column]
@@ -129,7 +129,7 @@ def degraded(rng: Random, masks: Tensor, merge_probability: float = 0.2) -> Tens
     field = functional.interpolate(rng.normal(count, 1, cells, cells), coarse, mode="bicubic")
     near = functional.max_pool2d(functional.max_pool2d(moved[:, None].float(), _CELL), 5, 1, 2) > 0
     large = (side > 6 * _CELL) & rng.chances(0.85, count)  # of a small object nothing would be left
-    bitten = near & (field > rng.uniform(0.3, 1.6, count, 1, 1, 1)) & large.view(-1, 1, 1, 1)
+    bitten = near & (field > rng.uniform(0.6, 2.2, count, 1, 1, 1)) & large.view(-1, 1, 1, 1)
     return moved ^ bitten[:, 0].repeat_interleave(_CELL, 1).repeat_interleave(_CELL, 2)
 
 
