@@ -21,10 +21,12 @@ if TYPE_CHECKING:
         SAM2Error,
         SessionClosedError,
         SessionError,
+        SessionVideoError,
         SupersededError,
         VideoError,
     )
     from sam2_core.hookspecs import hookimpl
+    from sam2_core.limits import Limits
     from sam2_core.plugins import exporter, load_model, open_video
     from sam2_core.session import Session, open_session
     from sam2_core.types import (
@@ -47,6 +49,7 @@ __all__ = [
     "ExportError",
     "FrameResult",
     "ImageOptions",
+    "Limits",
     "LiveVideo",
     "Mask",
     "Masklet",
@@ -60,6 +63,7 @@ __all__ = [
     "Session",
     "SessionClosedError",
     "SessionError",
+    "SessionVideoError",
     "SupersededError",
     "Video",
     "VideoError",
@@ -71,7 +75,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_HOMES = ("errors", "types", "hookspecs", "videos", "plugins", "session")
+_HOMES = ("errors", "limits", "types", "hookspecs", "videos", "plugins", "session")
 """Where the public names are, the lightest first."""
 
 if not TYPE_CHECKING:

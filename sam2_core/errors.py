@@ -7,10 +7,22 @@
     ├── ExportError                       a result that cannot be written or read back
     └── SessionError                      the session cannot do this
         ├── SessionClosedError            it was closed
+        ├── SessionVideoError             a saved session's video is unknown, gone, or another one
         └── SupersededError               a prompt was added or removed while a propagation was running
 
 Each message is one line that says what is there and what to do.
 """
+
+
+def reason(error: BaseException) -> str:
+    """What an exception of another library says, on one line; its name where it says nothing.
+
+    Of an error of the system only what it is: whoever writes the message names the file.
+    """
+    if isinstance(error, KeyError) and error.args:
+        return f"the key {error.args[0]!r} is missing"
+    text = str(getattr(error, "strerror", None) or error)
+    return " ".join(text.split()) or type(error).__name__
 
 
 class SAM2Error(Exception):
@@ -39,6 +51,26 @@ class SessionError(SAM2Error):
 
 class SessionClosedError(SessionError):
     """The session was closed; open it again to go on."""
+
+
+class SessionVideoError(SessionError):
+    """A saved session's video is unknown, gone, or another one; a host can ask for the right one.
+
+    Args:
+        problem: what is wrong.
+        advice: what to do about it in Python.
+    """
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(problem, advice)
+
+    def __str__(self) -> str:
+        return "; ".join(self.args)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, for hosts whose advice is not that of Python."""
+        return str(self.args[0])
 
 
 class SupersededError(SessionError):

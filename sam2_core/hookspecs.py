@@ -145,8 +145,12 @@ def sam2_register_models(register: Callable[[str, ModelLoader, str], None]) -> N
 
 
 @hookspec(firstresult=True)
-def sam2_open_video(source: Any) -> Video | None:
-    """A video made from the source, or None if this plugin does not know how."""
+def sam2_open_video(source: Any, options: Any) -> Video | None:
+    """A video made from the source, or None if this plugin does not know how.
+
+    ``options`` are the ``ImageOptions`` that the caller gave, or None. A plugin whose sources leave nothing
+    to choose may take the source only: ``def sam2_open_video(source)``.
+    """
 
 
 @hookspec

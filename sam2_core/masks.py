@@ -114,7 +114,10 @@ def _unpack(text: str | bytes) -> NDArray[np.int64]:
 
 
 def bounding_box(mask: RunLengths) -> Box | None:
-    """The smallest box that holds the centres of all pixels of the object; None for an empty mask."""
+    """The smallest box that holds the centres of all pixels of the object; None for an empty mask.
+
+    For hosts whose objects have a rectangle beside their mask, and for box prompts that are made from masks.
+    """
     (height, width), top, left = mask.shape, mask.top, mask.left
     return Box(left, top, left + width - 1, top + height - 1) if height else None
 
@@ -162,7 +165,11 @@ def label_image(masks: Mapping[int, RunLengths], size: tuple[int, int]) -> NDArr
 
 
 def collect(results: Iterable[FrameResult]) -> dict[int, Masklet]:
-    """Gather the results of a propagation into masklets; of one frame the last result stays."""
+    """Gather the results of a propagation into masklets; of one frame the last result stays.
+
+    For whoever has the results and not the session: a client of another process, a host that keeps its own
+    copy. A result does not say which masks were prompted; all count as propagated.
+    """
     frames: dict[int, dict[int, MaskletFrame]] = {}
     for result in results:
         for index, object_id in enumerate(result.object_ids):

@@ -107,7 +107,7 @@ class Origin:
 
     Attributes:
         path: the absolute path, or whatever other text a plugin took.
-        options: how the built-in readers were told to read it, if they were.
+        options: how it was to be read, if the caller said so.
     """
 
     path: str
@@ -127,16 +127,12 @@ def open_video(source: Any, options: videos.ImageOptions | None = None) -> Video
 
     Args:
         source: what to open.
-        options: contrast limits, channels, plane and axes of what is not 8-bit RGB (built-in readers only).
+        options: contrast limits, channels, plane and axes of what is not 8-bit RGB.
 
     Raises:
         VideoError: if nobody can open it.
     """
-    video: Video | None = (
-        default_manager().hook.sam2_open_video(source=source)
-        if options is None
-        else videos.open_source(source, options)
-    )
+    video: Video | None = default_manager().hook.sam2_open_video(source=source, options=options)
     if video is None and isinstance(source, (str, Path)) and not Path(source).exists():
         raise VideoError(f"there is no file or folder called {str(source)!r}")
     if video is None:

@@ -33,7 +33,7 @@ def check_fits(prompt: Prompt, video: Video) -> None:
             )
 
 
-def clicks(frame_index: int, object_id: int, points: Sequence[Point], video: Video) -> Prompt:
+def correcting_points(frame_index: int, object_id: int, points: Sequence[Point], video: Video) -> Prompt:
     """Clicks and nothing else, as a prompt that fits the video.
 
     Raises:
@@ -46,29 +46,29 @@ def clicks(frame_index: int, object_id: int, points: Sequence[Point], video: Vid
     return given
 
 
-def corrected(given: Prompt, there: Prompt | None, shown: Mask | None) -> Prompt:
+def corrected(given: Prompt, existing: Prompt | None, shown: Mask | None) -> Prompt:
     """The prompt that corrects what is shown on a frame by clicks.
 
     Args:
         given: the clicks.
-        there: the prompt of that frame and object, if there is one.
+        existing: the prompt of that frame and object, if there is one.
         shown: the mask that is shown there, if there is one.
     """
-    if there is not None and there.mask is None:
-        points, previous = there.points, there.previous
-        if previous is not None and points[:1] == (inside(previous, points[1:]),):
+    if existing is not None and existing.mask is None:
+        points, previous = existing.points, existing.previous
+        if previous is not None and points[:1] == (deepest_point(previous, points[1:]),):
             return _from_mask(previous, replace(given, points=(*points[1:], *given.points)))
-        return replace(there, points=(*points, *given.points))
-    mask = shown if there is None else there.mask
+        return replace(existing, points=(*points, *given.points))
+    mask = shown if existing is None else existing.mask
     return given if mask is None or not mask.any() else _from_mask(mask, given)
 
 
 def _from_mask(mask: Mask, given: Prompt) -> Prompt:
     # The first point says which object the mask means: the decoder has never seen a mask without one.
-    return replace(given, points=(inside(mask, given.points), *given.points), previous=mask)
+    return replace(given, points=(deepest_point(mask, given.points), *given.points), previous=mask)
 
 
-def inside(mask: Mask, points: Sequence[Point]) -> Point:
+def deepest_point(mask: Mask, points: Sequence[Point]) -> Point:
     """The point that lies deepest in a mask, as far from its border as from any negative click on it.
 
     If negative clicks lie on all of the mask, they are not looked at.

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_core import likeness, masks, plugins
-from sam2_core.errors import ExportError, SAM2Error, SessionError
-from sam2_core.exporters.files import new_file
+from sam2_core import masks, plugins, thumbnails
+from sam2_core.errors import SAM2Error, SessionError, SessionVideoError, VideoError, reason
+from sam2_core.files import new_file
 from sam2_core.hookspecs import VideoModel, stores_memories
 from sam2_core.types import Box, Mask, MaskletFrame, Point, Prompt, RunLengths, Source, Video
 from sam2_core.videos import ImageOptions
@@ -33,6 +33,8 @@ FORMAT, VERSION = "sam2-core session", 1
 COLUMNS = ("frame", "object", "score", "visible", "prompted", "stale", "place", "runs", "counts")
 FIRST = b"document.npy"
 """The first entry of the zip, by which a file is known even if its end is missing."""
+
+ADVICE = "give the right one with video="
 
 DENSEST, LARGEST = 200, 2**30
 """Results are packed less than 200 times, frames have fewer pixels; what claims more would fill memory."""
@@ -73,41 +75,53 @@ class SavedSession:
         """The name of the model, or the path of its checkpoint."""
         return str(self.document["model"])
 
-    def source(self) -> str | Path:
-        """Where the frames are: where they were, or beside the file."""
+    def open_video(self, given: Any = None) -> Video:
+        """The frames, read as when the session was made; a given video or array is taken as it is.
+
+        Args:
+            given: where they are now; None for where they were, or beside the file.
+
+        Raises:
+            SessionVideoError: if nothing is given, and they are not found.
+            VideoError: if what is there cannot be opened.
+        """
+        source = self._source() if given is None else given
+        try:
+            return plugins.open_video(source, self.options if isinstance(source, (str, Path)) else None)
+        except VideoError as error:
+            if given is not None or Path(source).exists():
+                raise
+            raise SessionVideoError(f"{self.path} cannot find its video: {error}", ADVICE) from error
+
+    def _source(self) -> str | Path:
         source = self.document["video"]["source"]
         if source is None:
-            raise SessionError(
-                f"{self.path} was made from an array; open it with open_session(path, video=...)"
-            )
+            raise SessionVideoError(f"{self.path} was made from an array, which it does not hold", ADVICE)
         beside = self.path.parent / Path(source).name
         return beside if beside.exists() and not Path(source).exists() else str(source)
 
-    def open_video(self, source: Any) -> Video:
-        """The frames at a path, read as when the session was made; anything else is opened as it is."""
-        return plugins.open_video(source, self.options if isinstance(source, (str, Path)) else None)
-
-    def check(self, video: Video, *, look: bool = True) -> None:
+    def check(self, video: Video, *, compare: bool = True) -> None:
         """Whether this may be the video on which the session was made.
 
         Args:
             video: the video.
-            look: compare the first prompted frame; False takes any video of that size and length.
+            compare: compare the first prompted frame; False takes any video of that size and length.
 
         Raises:
-            SessionError: if it is another one.
+            SessionVideoError: if it is another one.
         """
         saved = self.document["video"]
         if (tuple(saved["size"]), saved["frames"]) != (tuple(video.size), len(video)):
-            raise SessionError(
+            raise SessionVideoError(
                 f"{self.path} was made on {saved['frames']} frames of height and width {saved['size']}; "
-                f"this video has {len(video)} of {list(video.size)}"
+                f"this video has {len(video)} of {list(video.size)}",
+                ADVICE,
             )
-        picture = saved.get("look")
-        if look and not likeness.alike(video, picture):
-            raise SessionError(
-                f"frame {picture['frame']} of this video looks unlike the one that {self.path} was made on; "
-                "give the right video with video=, or check_video=False to go on with this one"
+        thumbnail = saved.get("thumbnail")
+        if compare and not thumbnails.matches(video, thumbnail):
+            raise SessionVideoError(
+                f"frame {thumbnail['frame']} of this video looks unlike the one that {self.path} was made on",
+                f"{ADVICE}, or check_video=False to go on with this one",
             )
 
     def tracks(self, model: VideoModel) -> Iterator[ObjectTrack]:
@@ -148,7 +162,7 @@ def write(
 
     Args:
         path: the file.
-        video: the video, whose first prompted frame is looked at.
+        video: the video; a thumbnail of its first prompted frame is kept.
         model: the model.
         tracks: the objects.
         memory_bytes: for the memories of unfinished passes at most.
@@ -169,7 +183,7 @@ def write(
             "options": _options_to_json(origin.options) if origin and origin.options else None,
             "size": list(video.size),
             "frames": len(video),
-            "look": likeness.of(video, min((t.first for t in tracks), default=0)),
+            "thumbnail": thumbnails.thumbnail(video, min((t.first for t in tracks), default=0)),
         },
         "objects": [track.object_id for track in tracks],
         "complete": [t.object_id for t in tracks if t.is_complete(len(video))],
@@ -184,8 +198,8 @@ def write(
     try:
         with new_file(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
-    except ExportError as error:
-        raise SessionError(str(error)) from error
+    except OSError as error:
+        raise SessionError(f"cannot write {str(path)!r}: {reason(error)}") from error
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
@@ -271,7 +285,8 @@ def _size(document: Mapping[str, Any]) -> tuple[int, int]:
     numbers = [height, width, video["frames"], *document["objects"], *document["complete"]]
     if {*map(type, numbers)} != {int} or {*map(type, texts)} != {str} or not 0 < height * width < LARGEST:
         raise SessionError("its document lacks numbers or names")
-    if (look := video.get("look")) is not None and not (bytes.fromhex(look["gray"]) and look["frame"] >= 0):
+    seen = video.get("thumbnail")
+    if seen is not None and not (bytes.fromhex(seen["gray"]) and seen["frame"] >= 0):
         raise SessionError("its document lacks what its video looks like")
     return height, width
 

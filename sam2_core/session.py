@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,13 @@ import numpy as np
 from typing_extensions import TypeIs
 
 from sam2_core import plugins, prompting, saved
-from sam2_core.errors import PromptError, SAM2Error, SessionClosedError, SessionError, SupersededError
+from sam2_core.errors import PromptError, SessionClosedError, SessionError, SupersededError
 from sam2_core.hookspecs import VideoModel
+from sam2_core.limits import Limits
 from sam2_core.types import Candidate, FrameResult, Masklet, Point, Prompt, Video, brief
 
 if TYPE_CHECKING:
     from sam2_core.tracking.track import ObjectTrack
-    from sam2_core.tracking.tracker import Limits
 
 
 class Session:
@@ -31,19 +32,13 @@ class Session:
         model: what segments and tracks; sessions may share one.
         limits: what may be kept in memory; the default suits a laptop.
         owns_video: close the video with the session.
-
-    Attributes:
-        video: the video.
-        model: the model.
     """
 
     def __init__(
         self, video: Video, model: VideoModel, limits: Limits | None = None, *, owns_video: bool = False
     ) -> None:
-        from sam2_core.tracking.tracker import Limits, Tracker
+        from sam2_core.tracking.tracker import Tracker
 
-        self.video = video
-        self.model = model
         self._owns_video = owns_video
         self._tracker = Tracker(model, video, limits or Limits())
         self._tracks: dict[int, ObjectTrack] = {}
@@ -58,6 +53,16 @@ class Session:
             f"Session(model={self.model.name!r}, video of {len(self.video)} frames, "
             f"object_ids={brief(self.object_ids)}, {prompts} prompts)"
         )
+
+    @property
+    def video(self) -> Video:
+        """Where the frames come from."""
+        return self._tracker.video
+
+    @property
+    def model(self) -> VideoModel:
+        """What segments and tracks."""
+        return self._tracker.model
 
     @property
     def source(self) -> str | None:
@@ -119,7 +124,7 @@ class Session:
         """
         self._check_open()
         self._check_objects([object_id])
-        given = prompting.clicks(frame_index, object_id, points, self.video)
+        given = prompting.correcting_points(frame_index, object_id, points, self.video)
         track = self._tracks[object_id]
         shown = track[given.frame_index].mask() if given.frame_index in track else None
         return prompting.corrected(given, track.prompts.get(given.frame_index), shown)
@@ -328,8 +333,10 @@ def open_session(
         source: a video file, a folder of frames, a TIFF or OME-Zarr, an array, a Video, or a saved session.
         model: a registered name, the path of a checkpoint, or a loaded model; None for "nano", or for the
             model of the saved session.
-        device: "auto" (CUDA, MPS or CPU, whichever is there) or a torch device.
-        precision: "exact" (float32, equal to the reference implementations) or "auto".
+        device: "auto" (CUDA, MPS or CPU, whichever is there) or a torch device; a loaded model stays where it
+            is.
+        precision: "exact" (float32, equal to the reference implementations) or "auto"; a loaded model stays
+            as it is.
         video: where the frames of a saved session are now, if not where they were.
         check_video: refuse the frames of a saved session if its first prompted frame looks unlike it did;
             False goes on with any video of the same size and length.
@@ -338,23 +345,30 @@ def open_session(
     Raises:
         VideoError: if the source cannot be opened.
         ModelError: if the model cannot be loaded.
-        SessionError: if the saved session is broken or does not fit its video.
+        SessionError: if the saved session is broken, or ``video`` is given beside a source that is none.
+        SessionVideoError: if the video of a saved session is unknown, gone, or another one.
     """
     document = saved.read(Path(source)) if saved.is_session(source) else None
-    if document is not None:
-        source, model = document.source() if video is None else video, model or document.model
-    opened = plugins.open_video(source) if document is None else document.open_video(source)
-    loaded = model if _is_model(model) else plugins.load_model(model or "nano", device, precision)
-    session = Session(opened, loaded, limits, owns_video=isinstance(source, (str, Path)))
-    if document is not None:
-        try:
-            document.check(opened, look=check_video)
+    if document is None and video is not None:
+        name = plugins.describe(source)
+        raise SessionError(f"video= is for saved sessions, and {name} is none; leave it out")
+    given = source if document is None else video
+    with ExitStack() as undo:
+        opened = plugins.open_video(given) if document is None else document.open_video(given)
+        owns_video = isinstance(given, (str, Path)) or given is None
+        if owns_video and hasattr(opened, "close"):
+            undo.callback(opened.close)
+        if document is not None:
+            document.check(opened, compare=check_video)
+        if model is None:
+            model = "nano" if document is None else document.model
+        loaded = model if _is_model(model) else plugins.load_model(model, device, precision)
+        session = Session(opened, loaded, limits, owns_video=owns_video)
+        if document is not None:
             session._restore(document)
-        except SAM2Error:
-            session.close()
-            raise
+        undo.pop_all()
     return session
 
 
-def _is_model(model: str | Path | VideoModel | None) -> TypeIs[VideoModel]:
+def _is_model(model: str | Path | VideoModel) -> TypeIs[VideoModel]:
     return hasattr(model, "encode_image")

@@ -1,4 +1,4 @@
-"""Models that tests share."""
+"""Models that tests share, and no silent skips."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from functools import cache
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes instead; before torch
 
 from sam2_core.hookspecs import VideoModel
+from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["MODELS", "model", "pytest_make_collect_report", "pytest_runtest_makereport"]
 
 MODELS = ("copy", "sam2")
 """The contract holds for SAM 2 and for a model that is not SAM 2."""

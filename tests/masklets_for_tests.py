@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import strategies as st
 
 from sam2_core import masks
@@ -83,11 +80,3 @@ def resolved(masklets: Mapping[int, Masklet], size: tuple[int, int] = (7, 9)) ->
         for object_id in masklets:
             left.setdefault(object_id, {})[t] = winner == object_id
     return plain(masklets_of({i: dict(sorted(frames.items())) for i, frames in left.items()}))
-
-
-def shared_data(name: str) -> Path:
-    """A folder of the development data; skips the test where it is absent."""
-    root = Path(os.environ.get("SAM2_SHARED") or Path(__file__).parents[2] / "shared")
-    if not (root / "data" / name).exists():
-        pytest.skip(f"development data {name} is not here")
-    return root / "data" / name

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from sam2_core.models.config import HieraConfig, SAM2Config
-from sam2_core.models.hub_names import to_hub_names
 from sam2_core.models.sam2 import SAM2
+from tests.hub_names_for_tests import to_hub_names
 
 
 def random_network(config: SAM2Config, seed: int = 0) -> SAM2:

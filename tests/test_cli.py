@@ -136,31 +136,33 @@ def test_segment_writes_the_prompted_frames(source: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "says", "status"),
     [
-        (["--point", "1@0:10,12", "--model", "nano2"], "no model is called 'nano2'"),
-        (["--point", "1@0:10,12", "--format", "lables"], "no format is called 'lables'"),
-        (["--point", "1@99:10,12"], "frames 0..11"),
-        (["--point", "1@0:500,12"], "outside"),
-        (["--point", "1:500,12"], "OBJECT@FRAME"),
-        (["--point", "a@b:500,12"], "OBJECT@FRAME"),
-        (["--point", "1@0:10"], "2 numbers"),
-        (["--point", "1@0:nan,3"], "finite"),
-        (["--point", "0@0:10,12"], "start at 1"),
-        (["--box", "1@0:10,10,5,5"], "no area"),
-        (["--mask", "1@0:nothing.png"], "nothing.png"),
-        (["--prompts", "nothing.json"], "nothing.json"),
-        (["--point", "1@0:10,12", "--frames", "50:60"], "frames 0..11"),
-        (["--point", "1@0:10,12", "--device", "tpu9"], "device"),
-        ([], "add --point"),
+        # They make no sense, whatever the video is.
+        (["--point", "1@0:10,12", "--model", "nano2"], "no model is called 'nano2'", 2),
+        (["--point", "1@0:10,12", "--format", "lables"], "no format is called 'lables'", 2),
+        (["--point", "1:500,12"], "OBJECT@FRAME", 2),
+        (["--point", "a@b:500,12"], "OBJECT@FRAME", 2),
+        (["--point", "1@0:10"], "2 numbers", 2),
+        (["--point", "1@0:nan,3"], "finite", 2),
+        (["--point", "0@0:10,12"], "start at 1", 2),
+        (["--box", "1@0:10,10,5,5"], "no area", 2),
+        # They do not fit this video or this computer.
+        (["--point", "1@0:10,12", "--model", "gone.pt"], "gone.pt", 1),
+        (["--point", "1@99:10,12"], "frames 0..11", 1),
+        (["--point", "1@0:500,12"], "outside", 1),
+        (["--mask", "1@0:nothing.png"], "nothing.png", 1),
+        (["--prompts", "nothing.json"], "nothing.json", 1),
+        (["--point", "1@0:10,12", "--frames", "50:60"], "frames 0..11", 1),
+        (["--point", "1@0:10,12", "--device", "tpu9"], "device", 1),
+        ([], "add --point", 1),
     ],
 )
 def test_a_mistake_gets_one_clear_line(
-    source: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    source: Path, arguments: list[str], says: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = [] if "--model" in arguments else ["--model", "nano" if "--device" in arguments else "copy"]
     out = str(source.parent / "out")
-    status = 2 if says in ("OBJECT@FRAME", "2 numbers") else 1  # an argument that cannot be understood
     assert main(["track", str(source), "--out", out, *model, *arguments]) == status
     error = capsys.readouterr().err
     assert says in error
@@ -176,12 +178,13 @@ def test_a_mistake_gets_one_clear_line(
         ('[{"object_id": 1, "frame": 0}]', "empty"),
         ("3", "no list"),
         ('[{"object_id": 1, "frame": 0, "frame_index": 1, "box": [1, 1, 9, 9]}]', "the same thing"),
-        ('[{"object_id": 1, "points": [[10, 12, 1]]}]', "no key 'frame'"),
+        ('[{"object_id": 1, "points": [[10, 12, 1]]}]', "the key 'frame' is missing"),
         (
             '[{"object_id": 1, "frame": 0, "boxes": [1, 1, 9, 9]}]',
             "'boxes' is not known; there are: object_id",
         ),
-        ('["frame"]', "no list of prompts"),
+        ('["frame"]', "no object with keys"),
+        ('{"object_id": 1, "frame": 0, "points": [[10, 12, 1]]}', "put the prompts into [ and ]"),
     ],
 )
 def test_a_broken_prompt_file_gets_one_clear_line(
@@ -189,7 +192,7 @@ def test_a_broken_prompt_file_gets_one_clear_line(
 ) -> None:
     path = source.parent / "prompts.json"
     path.write_text(content)
-    assert track(source, "--prompts", str(path)) == 1
+    assert track(source, "--prompts", str(path)) == 2
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sam2_core import PromptError, open_session
+from sam2_core import PromptError, hookimpl, open_session, plugins
+from sam2_core.cli import main
 from sam2_core.cli.prompts import read_mask
+from sam2_core.hookspecs import Exporter
 from tests import films_for_tests
+from tests.skips import PLATFORM
 from tests.test_cli import labels, source, track
 from tests.videos_for_tests import Disks
 
@@ -82,7 +90,7 @@ def test_wrong_values_in_a_prompt_file_are_refused(
 ) -> None:
     path = source.parent / "prompts.json"
     path.write_text(content)
-    assert track(source, "--prompts", str(path)) == 1
+    assert track(source, "--prompts", str(path)) == 2
     error = capsys.readouterr().err
     assert "should not happen" not in error
     assert error.count("\n") == 1
@@ -104,6 +112,52 @@ def test_masks_of_every_kind_of_image_are_read_and_broken_ones_refused(tmp_path:
             read_mask(tmp_path / name)
 
 
+@pytest.mark.parametrize("wrong", [["fetch", "sam3"], ["import", "a.pt", "--name", "sam3"]])
+def test_a_published_model_that_does_not_exist_is_wrong_usage(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", *wrong]) == 2
+    assert "no published model is called 'sam3'" in capsys.readouterr().err
+
+
+def test_formats_of_plugins_are_named_by_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Plugin:
+        @hookimpl
+        def sam2_register_exporters(self, register: Callable[[str, Exporter, str], None]) -> None:
+            register("mine", lambda masklets, video, folder: folder, "a test")
+
+    manager = plugins.plugin_manager(entry_points=False)
+    manager.register(Plugin())
+    monkeypatch.setattr(plugins, "default_manager", lambda: manager)
+    with pytest.raises(SystemExit):
+        main(["track", "--help"])
+    assert "mine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["track", "x", "--out", "y", "--format", "z"], ["--help"]])
+def test_afterwards_signals_warnings_and_output_are_as_before(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def state() -> tuple[object, ...]:
+        return signal.getsignal(signal.SIGTERM), warnings.showwarning, sys.stdout.errors
+
+    before = state()
+    with suppress(SystemExit):
+        main(arguments)
+    assert state() == before
+
+
+def test_a_command_runs_in_a_thread(capsys: pytest.CaptureFixture[str]) -> None:
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(main(["models"])))
+    thread.start()
+    thread.join()
+    assert found == [0]
+    assert capsys.readouterr().err == ""
+
+
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     sam2 = f"'{sys.executable}' -m sam2_core.cli"
     script = f'set -o pipefail; sam2() {{ {sam2} "$@"; }}; {command}'
@@ -112,7 +166,7 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.skipif(sys.platform == "win32", reason=f"{PLATFORM}it needs a POSIX shell")
 @pytest.mark.parametrize(
     ("command", "status"),
     [

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.skips import PLATFORM
+
 SLOW = "import pathlib, time; pathlib.Path('loading').touch(); time.sleep(60)"
 
 
@@ -30,7 +32,7 @@ def interrupted(folder: Path, *arguments: str) -> tuple[int, str]:
     return process.returncode, error
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+@pytest.mark.skipif(sys.platform == "win32", reason=f"{PLATFORM}it sends a signal")
 @pytest.mark.parametrize("module", ["argparse", "numpy", "tqdm", "torch"])
 def test_an_interrupt_while_libraries_load_is_one_line(tmp_path: Path, module: str) -> None:
     np.save(tmp_path / "clip.npy", np.zeros((3, 48, 64, 3), np.uint8))

@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from sam2_core.cli import main
+from sam2_core.exporters import davis
 from tests.test_cli import labels, source, track
 from tests.videos_for_tests import Disks
 
@@ -57,6 +58,18 @@ def test_a_binary_mask_is_object_one(source: Path) -> None:
     assert np.array_equal(painted(source), Disks().mask(0))
 
 
+@pytest.mark.parametrize(("name", "dtype"), [("a.tif", "u2"), ("palette.png", "u1")])
+def test_object_255_stays_object_255(source: Path, name: str, dtype: str) -> None:
+    values = (255 * Disks().mask(0)).astype(dtype)
+    path = write(source.parent, name, values)
+    if name == "palette.png":
+        image = Image.fromarray(values)
+        image.putpalette(davis.palette().tobytes())
+        image.save(path)
+    assert track(source, "--labels", path) == 0
+    assert np.array_equal(painted(source), 255 * Disks().mask(0))
+
+
 def test_label_images_lie_on_the_frame_that_is_given(source: Path) -> None:
     first = write(source.parent, "first.tif", LABELS)
     later = write(source.parent, "@2:later.tif", (5 * Disks().mask(4)).astype(np.uint8))
@@ -90,6 +103,7 @@ def test_what_tracking_wrote_is_a_prompt_again(source: Path) -> None:
         ("small.tif", LABELS[:40], "is 64 x 40 pixels, the frames are 64 x 48"),
         ("empty.tif", LABELS * 0, "holds no label"),
         ("negative.tif", LABELS.astype(np.int16) - 1, "labels from -1"),
+        ("mixed.png", np.maximum(LABELS % 251, 255 * Disks().mask(5)).astype(np.uint8), "mixes 255"),
         ("huge.tif", LABELS.astype(np.uint32) * 2**24, "object ids from 1 to 2147483647"),
         ("half.tif", LABELS.astype(np.float32) / 2, "labels are whole numbers"),
         ("stack.tif", np.stack([LABELS, LABELS]), "one label image"),

@@ -80,10 +80,11 @@ def test_segment_takes_the_same_options_and_shows_what_it_saw(microscope: Path) 
         ("--axes", "YYX"),
         ("--axes", "3YX"),
         ("--video", "elsewhere.npy"),  # the source is no saved session
+        ("--any-video",),
     ],
 )
 def test_nonsense_is_one_line_and_wrong_usage(
-    source: Path, wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]
+    source: Path, wrong: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert track(source, *CLICK, *wrong) == 2
     error = capsys.readouterr().err
@@ -115,7 +116,16 @@ def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             main([command, "--help"])
         shown = capsys.readouterr().out
-        for option in ("--contrast", "--channels", "--z", "--axes", "--labels", "--video", "--save"):
+        for option in (
+            "--contrast",
+            "--channels",
+            "--z",
+            "--axes",
+            "--labels",
+            "--video",
+            "--any-video",
+            "--save",
+        ):
             assert option in shown
 
 
@@ -132,6 +142,21 @@ def test_a_session_whose_video_moved_is_told_where_it_is(
     assert len(labels(source)) == 12
     assert track(saved, "--video", str(source.parent / "mask.png")) == 1
     assert "this video has 1 of" in capsys.readouterr().err
+
+
+def test_frames_that_look_otherwise_are_taken_if_asked_for(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, other = source.parent / "s.sam2", source.parent / "other.npy"
+    assert track(source, *CLICK, "--frames", "0:3", "--save", str(saved)) == 0
+    np.save(other, np.load(source)[:, :, ::-1])
+    assert track(saved, "--video", str(other)) == 1
+    error = capsys.readouterr().err
+    assert "--any-video" in error
+    assert "check_video" not in error
+    assert error.count("\n") == 1
+    assert track(saved, "--video", str(other), "--any-video") == 0
+    assert len(labels(source)) == 12
 
 
 def test_a_session_remembers_its_image_options(microscope: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +179,9 @@ def test_a_session_made_from_an_array_is_given_its_frames_and_how_to_read_them(
         session.add_prompt(Prompt(0, 1, (Point(10, 12),)))
         session.save(saved)
     assert track(saved) == 1
-    assert "--video PATH" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "--video PATH" in error
+    assert "video=" not in error
     options = ("--axes", "TCZYX", "--channels", "1", "--z", "2", "--contrast", "0:1000")
     assert track(saved, "--video", str(microscope), *options) == 0
     assert len(labels(microscope)) == 2
@@ -176,18 +203,20 @@ def test_segment_saves_its_session(source: Path, capsys: pytest.CaptureFixture[s
     assert "which is a folder" in capsys.readouterr().err
 
 
-def test_segment_draws_one_frame_as_a_picture_and_several_as_a_film(source: Path) -> None:
+def test_one_frame_is_drawn_as_a_picture_and_several_as_a_film(source: Path) -> None:
     out, image = source.parent / "out", source.parent / "odd.png"
     Image.fromarray(Disks(size=(49, 63))[0]).save(image)
     draw = ["--model", "copy", "--out", str(out), "--format", "overlay"]
     assert main(["segment", str(image), *CLICK, *draw]) == 0
-    assert [path.name for path in out.iterdir()] == ["overlay.png"]
+    assert shown(out) == ["overlay.png"]
     picture = np.asarray(Image.open(out / "overlay.png"))
     assert picture.shape == (49, 63, 3)  # as the image, not padded for a film
     assert (picture[6, 10] == 255).all()  # prompted: a white outline, on the first row of the disk
-    (out / "overlay.png").unlink()
     assert main(["segment", str(source), *CLICK, "--point", "1@3:13,12", *draw]) == 0
-    assert [path.name for path in out.iterdir()] == ["overlay.mp4"]
-    (out / "overlay.mp4").unlink()
+    assert shown(out) == ["overlay.mp4"]  # the picture of another command does not stay beside it
     assert main(["track", str(source), *CLICK, "--frames", "0:1", *draw]) == 0
-    assert [path.name for path in out.iterdir()] == ["overlay.mp4"]  # tracking always makes a film
+    assert shown(out) == ["overlay.png"]
+
+
+def shown(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if not path.name.startswith(".")]

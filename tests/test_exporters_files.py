@@ -15,9 +15,11 @@ import pytest
 
 from sam2_core.errors import ExportError
 from sam2_core.exporters import coco, ctc, davis, labels, overlay, read, sav, ytvis
-from sam2_core.exporters.files import new_file, write_json
+from sam2_core.exporters.files import write_json
+from sam2_core.files import new_file
 from sam2_core.types import Masklet
 from tests.masklets_for_tests import Grey, box, frame, masklets_of
+from tests.skips import PLATFORM
 
 SIZE = (7, 9)
 MODULES = [labels, coco, sav, davis, ytvis, ctc, overlay]
@@ -104,7 +106,7 @@ def tiny_disk(tmp_path) -> Iterator[Path]:
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
     if os.name != "posix" or os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a tiny file system is not allowed here")
+        pytest.skip(f"{PLATFORM}mounting a tiny file system is not allowed here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

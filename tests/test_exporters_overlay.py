@@ -5,6 +5,7 @@ from __future__ import annotations
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from sam2_core.errors import ExportError
 from sam2_core.exporters import overlay
@@ -44,8 +45,20 @@ def test_the_rate_is_that_of_the_video(tmp_path, rate):
 
 
 def test_a_time_lapse_is_not_played_in_real_time(tmp_path):
-    masklets = masklets_of({1: {0: box((32, 32), 0, 0, 9, 9)}})
+    masklets = masklets_of({1: {t: box((32, 32), 0, 0, 9, 9) for t in range(2)}})
     assert decoded(overlay.export(masklets, Grey((32, 32), 4, 1 / 3600), tmp_path))[1] == 10
+
+
+def test_one_frame_is_a_picture_and_takes_the_place_of_our_film_alone(tmp_path):
+    one, two = ({1: {t: box((31, 33), 0, 0, 9, 9) for t in range(n)}} for n in (1, 2))
+    (tmp_path / "overlay.png").write_bytes(b"mine")
+    assert overlay.export(masklets_of(two), Grey((31, 33)), tmp_path).name == "overlay.mp4"
+    assert (tmp_path / "overlay.png").read_bytes() == b"mine"
+    path = overlay.export(masklets_of(one), Grey((31, 33)), tmp_path)
+    assert Image.open(path).size == (33, 31)
+    assert not (tmp_path / "overlay.mp4").exists()
+    assert overlay.export(masklets_of(two), Grey((31, 33)), tmp_path).exists()
+    assert not path.exists()
 
 
 def test_a_missing_encoder_is_replaced(tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ from PIL import Image
 from sam2_core import masks
 from sam2_core.errors import ExportError
 from sam2_core.exporters import coco, ctc, davis, labels, read, sav, ytvis
-from tests.masklets_for_tests import Grey, box, masklets_of, plain, shared_data
+from tests.masklets_for_tests import Grey, box, masklets_of, plain
+from tests.skips import shared_data
 
 SIZE = (7, 9)
 ONE = {1: {0: box(SIZE, 1, 2, 3, 4)}}
@@ -240,15 +241,33 @@ def test_truncated_images_are_one_line_that_names_the_file(tmp_path, module):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((3, 4, 5), np.uint8), "no label image: uint8"),
-        (np.zeros((4, 5), np.float32), "no label image: float32"),
-        (np.full((4, 5), -1, np.int16), "the label -1"),
+        (np.zeros((3, 4, 5), np.uint8), r"its shape is \(3, 4, 5\)"),
+        (np.full((4, 5), 0.5, np.float32), "holds float32 values"),
+        (np.full((4, 5), np.inf, np.float32), "holds float32 values"),
+        (np.full((4, 5), -1, np.int16), "labels from -1"),
+        (np.array([[255, 3]], np.uint8), "mixes 255"),
     ],
 )
 def test_a_tiff_that_is_no_label_image_is_refused(tmp_path, array, message):
     tifffile.imwrite(tmp_path / "0.tif", array, photometric="minisblack")
     with pytest.raises(ExportError, match=message):
         read.read_labels(tmp_path)
+
+
+def test_a_label_means_the_same_in_every_kind_of_file(tmp_path):
+    """A binary mask is object 1, whole floats are ids, and 255 is an id where it is no white."""
+    mask, colours = ONE[1][0], np.zeros((3, 256), np.uint16)
+    kinds = {
+        "gray": (mask.astype(np.uint8) * 255, {}, 1),
+        "deep": (mask.astype(np.uint16) * 255, {}, 255),
+        "float": (mask.astype(np.float32) * 9, {}, 9),
+        "colours": (mask.astype(np.uint8) * 255, {"photometric": "palette", "colormap": colours}, 255),
+        "white": (mask.astype(np.uint8) * 255, {"photometric": "palette", "colormap": colours + 65535}, 1),
+    }
+    for name, (array, how, object_id) in kinds.items():
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "0.tif", array, **how)
+        assert plain(read.read_labels(tmp_path / name)) == plain(masklets_of({object_id: ONE[1]})), name
 
 
 def test_frames_of_different_sizes_are_refused(tmp_path):

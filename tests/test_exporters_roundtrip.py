@@ -25,8 +25,8 @@ from tests.masklets_for_tests import (
     masklets_of,
     plain,
     resolved,
-    shared_data,
 )
+from tests.skips import shared_data
 
 SIZE = (7, 9)
 VIDEO = Grey(SIZE)

@@ -197,7 +197,8 @@ def run(network, images, n=1):
     first = network.segment(features, clicks, multimask=True)
     memory = network.encode_memory(features, first.logits_n1hw, first.object_score_n1, binarise=True)
     bank = network.memory_tokens(
-        [(memory, 6), (memory, 0)], [(first.pointer_nd, 0.0), (first.pointer_nd, 0.1)]
+        [(memory, network.config.memory_slots - 1), (memory, 0)],
+        [(first.pointer_nd, 0.0), (first.pointer_nd, 0.1)],
     )
     tracked = network.segment(features, memory=bank, multimask=True)
     corrected = network.segment(
@@ -253,15 +254,15 @@ def test_objects_do_not_depend_on_their_neighbours(name):
         clicks = PointPrompts(torch.rand(3, 1, 2) * 64, torch.ones(3, 1, dtype=torch.long))
         bank = torch.randn(3, 64, 4, 4)
         pointers = torch.randn(3, network.config.dim)
-        all_masks = network.segment(
-            together, clicks, network.memory_tokens([(bank, 6)], [(pointers, 0.5)]), multimask=True
-        )
+        last_slot = network.config.memory_slots - 1
+        memory = network.memory_tokens([(bank, last_slot)], [(pointers, 0.5)])
+        all_masks = network.segment(together, clicks, memory, multimask=True)
         for index in range(3):
             one = slice(index, index + 1)
             alone = network.segment(
                 together.expand(1),
                 PointPrompts(clicks.coords_np2[one], clicks.labels_np[one]),
-                network.memory_tokens([(bank[one], 6)], [(pointers[one], 0.5)]),
+                network.memory_tokens([(bank[one], last_slot)], [(pointers[one], 0.5)]),
                 multimask=True,
             )
             assert torch.allclose(all_masks.all_logits_nkhw[one], alone.all_logits_nkhw, atol=1e-4)
@@ -274,7 +275,8 @@ def test_one_frame_per_object_equals_one_frame_for_all():
         features = network.encode_image(images)
         both = network.segment(features, clicks, multimask=True)
         for index in range(2):
-            frame = features.select(index)
+            one = slice(index, index + 1)
+            frame = Features(features.stride16[one], features.stride8[one], features.stride4[one])
             shared = network.segment(frame, clicks, multimask=True)
             own = network.segment(frame.expand(2), clicks, multimask=True)
             assert torch.allclose(shared.all_logits_nkhw, own.all_logits_nkhw, atol=1e-5)
@@ -316,9 +318,6 @@ def test_kept_constants_follow_the_weights():
 def test_features_know_their_size():
     features = Features(torch.zeros(2, 8, 4, 4), torch.zeros(2, 2, 8, 8), torch.zeros(2, 1, 16, 16))
     assert features.nbytes == 4 * 2 * (128 + 128 + 256)
-    assert features.select(1).stride16.shape == (1, 8, 4, 4)
-    assert features.select(torch.tensor([0, 0, 1])).stride4.shape == (3, 1, 16, 16)
-    assert features.select(0).expand(5).stride8.shape == (5, 2, 8, 8)
 
 
 def test_attention_equals_its_formula():

@@ -1,14 +1,10 @@
 """Our network against transformers, with the same random weights."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
-
-pytest.importorskip("transformers")
-
 from transformers import Sam2VideoModel
 
 from sam2_core.models.config import CONFIGS
@@ -16,10 +12,10 @@ from sam2_core.models.mask_decoder import Decoded
 from sam2_core.models.preprocess import preprocess
 from sam2_core.models.sam2 import SAM2, Features, PointPrompts, Prediction
 from tests.reference import random_network, reference_of, textured_frame
+from tests.skips import shared_data
 
 torch.set_num_threads(1)  # on a busy machine two spinning threads are slower than one
 TOLERANCE = 2e-5  # differences seen: 5e-7, at logits of about 0.2
-REAL_VIDEO = Path(__file__).parents[2] / "shared" / "data" / "bedroom.mp4"
 
 
 @dataclass
@@ -86,11 +82,10 @@ def test_image_features_are_equal(pair, features):
         assert difference(mine, their) <= TOLERANCE
 
 
-@pytest.mark.skipif(not REAL_VIDEO.exists(), reason="the real video is not beside the repository")
 def test_image_features_of_a_real_frame_are_equal(pair):
     import av
 
-    with av.open(str(REAL_VIDEO)) as container:
+    with av.open(str(shared_data("bedroom.mp4"))) as container:
         frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
     images = preprocess(frame, pair.size)
     ours = pair.ours.encode_image(images)

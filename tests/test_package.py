@@ -26,6 +26,15 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_session_and_values_and_commands_load_no_torch() -> None:
+    code = (
+        "import sys, sam2_core; [getattr(sam2_core, name) for name in sam2_core.__all__];"
+        "import sam2_core.session, sam2_core.saved, sam2_core.cli.commands; print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
 def test_listing_what_is_registered_loads_no_torch() -> None:
     code = (
         "import sys; from sam2_core import plugins; plugins.models(); plugins.exporters_by_name();"
@@ -36,9 +45,9 @@ def test_listing_what_is_registered_loads_no_torch() -> None:
 
 
 PUBLIC = """
-Box Candidate ExportError FrameResult ImageOptions LiveVideo Mask Masklet MaskletFrame ModelError
-Point Prompt PromptError RunLengths SAM2Error Session SessionClosedError SessionError SupersededError
-Video VideoError
+Box Candidate ExportError FrameResult ImageOptions Limits LiveVideo Mask Masklet MaskletFrame ModelError
+Point Prompt PromptError RunLengths SAM2Error Session SessionClosedError SessionError SessionVideoError
+SupersededError Video VideoError
 exporter hookimpl load_model open_session open_video
 """
 

@@ -120,7 +120,7 @@ def test_a_video_that_takes_no_attributes_is_opened_all_the_same(monkeypatch: py
                 raise AttributeError(name)
             super().__setattr__(name, value)
 
-    monkeypatch.setattr(plugins.default_manager().hook, "sam2_open_video", lambda source: Slotted())
+    monkeypatch.setattr(plugins.default_manager().hook, "sam2_open_video", lambda source, options: Slotted())
     video = open_video("camera://1")
     assert plugins.origin_of(video) is None
 

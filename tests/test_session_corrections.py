@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sam2_core import Point, Prompt, PromptError, Session, SessionClosedError, masks
-from sam2_core.prompting import inside
+from sam2_core.prompting import deepest_point
 from tests.conftest import MODELS, model
 from tests.test_session_contract import same
 from tests.videos_for_tests import Disks
@@ -104,10 +104,10 @@ def test_negative_clicks_on_all_of_a_mask_are_no_reason_to_fail(tracked: Session
     mask = np.zeros((48, 64), bool)
     mask[20, 30:33] = True
     clicks = [Point(x, 20, False) for x in (30, 31, 32)]
-    assert inside(mask, clicks)[:2] == masks.middle(mask)
-    assert mask[int(inside(mask, clicks[:2]).y), int(inside(mask, clicks[:2]).x)]
+    assert deepest_point(mask, clicks)[:2] == masks.middle(mask)
+    assert mask[int(deepest_point(mask, clicks[:2]).y), int(deepest_point(mask, clicks[:2]).x)]
     mask[:] = True
-    corner = inside(mask, [Point(63.5, 47.5, False), Point(-0.5, -0.5, False)])
+    corner = deepest_point(mask, [Point(63.5, 47.5, False), Point(-0.5, -0.5, False)])
     assert mask[int(corner.y), int(corner.x)]
 
 

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from sam2_core import (
     Box,
     FrameResult,
+    Limits,
     Point,
     Prompt,
     PromptError,
@@ -30,7 +31,6 @@ from sam2_core import (
     SupersededError,
     open_session,
 )
-from sam2_core.tracking.tracker import Limits
 from tests.conftest import model
 from tests.test_session_contract import same
 from tests.videos_for_tests import Disks

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
 import pytest
 import torch
 
-from sam2_core import Session, load_model, masks
-from sam2_core.models.config import SAM2Config, config
+from sam2_core import Limits, Session, load_model, masks
+from sam2_core.hookspecs import Memory, VideoModel
+from sam2_core.models import devices
+from sam2_core.models.config import config
 from sam2_core.tracking import sam2_model
-from sam2_core.tracking.bank import MemoryBank, Spans
+from sam2_core.tracking.bank import MemoryBank
 from sam2_core.tracking.sam2_model import BATCH, Sam2Model, batch_of
 from sam2_core.tracking.track import ObjectTrack
-from sam2_core.tracking.tracker import Limits, Tracker
-from tests.conftest import model
+from sam2_core.tracking.tracker import Tracker
 from tests.test_session_contract import click
 from tests.videos_for_tests import Disks
 
 
-class Note:
-    """A memory of which only the size is known."""
-
-    def __init__(self, nbytes: int, faded: int) -> None:
-        self.nbytes, self._faded = nbytes, faded
-
-    def faded(self) -> Note:
-        return Note(self._faded, self._faded)
+@cache
+def nano() -> VideoModel:
+    return load_model("nano", "cpu", "exact")
 
 
-def passed(sizes: SAM2Config, objects: int, passes: list[range], limits: Limits) -> list[ObjectTrack]:
-    """Objects with the restart points that passes over so many frames leave, at the sizes of a network."""
-    spatial, pointer = 2 * sizes.memory_dim * (sizes.image_size // 16) ** 2, 4 * sizes.dim
-    spans = Spans(sizes.memory_slots - 1, sizes.pointers - 1)
-    tracker = Tracker(model("copy"), Disks(), limits)
+@cache
+def nano_memory() -> Memory:
+    """What the bundled model really remembers of a frame."""
+    features = nano().encode_image(Disks()[0])
+    (memory,) = nano().encode_memory(features, [nano().segment(features, click(0), None)], prompted=False)
+    return memory
+
+
+def tracker_of(objects: int, limits: Limits) -> tuple[Tracker, list[ObjectTrack]]:
+    tracker = Tracker(nano(), Disks(), limits)
     tracker.objects = objects
-    tracks = [ObjectTrack(i, spans) for i in range(objects)]
+    return tracker, [ObjectTrack(i, tracker.spans) for i in range(objects)]
+
+
+def passed(objects: int, passes: list[range], limits: Limits) -> list[ObjectTrack]:
+    """Objects with the restart points that passes of nano over so many frames leave."""
+    tracker, tracks = tracker_of(objects, limits)
     for frames in passes:
-        banks = [MemoryBank(spans) for _ in tracks]
+        banks = [MemoryBank(tracker.spans) for _ in tracks]
         for i in frames:
-            banks = [bank.remember(i, Note(spatial + pointer, pointer), frames.step) for bank in banks]
+            banks = [bank.remember(i, replace(nano_memory()), frames.step) for bank in banks]  # type: ignore[type-var]
             for track, bank in zip(tracks, banks, strict=True):
                 tracker.add_restart(track, i, bank, frames.step)
     return tracks
@@ -48,9 +57,9 @@ def kept(tracks: list[ObjectTrack]) -> int:
     return sum({id(m): m.nbytes for bank in banks for m in bank.recent.values()}.values())
 
 
-@pytest.mark.parametrize(("objects", "interval"), [(1, 16), (3, 64), (10, 256)])
+@pytest.mark.parametrize(("objects", "interval"), [(1, 32), (3, 64), (10, 256)])
 def test_the_interval_of_nano_on_three_thousand_frames(objects: int, interval: int) -> None:
-    for track in passed(config("nano"), objects, [range(3000)], Limits()):
+    for track in passed(objects, [range(3000)], Limits()):
         assert track.restart[1]._interval == interval  # as docs/adr/0004 says
 
 
@@ -59,7 +68,7 @@ def test_the_interval_of_nano_on_three_thousand_frames(objects: int, interval: i
 )
 def test_both_directions_together_keep_to_the_budget(passes: list[range]) -> None:
     limits = Limits(restart_bytes=4 * 2**20)
-    tracks = passed(config("nano"), 2, passes, limits)
+    tracks = passed(2, passes, limits)
     assert limits.restart_bytes is not None
     assert kept(tracks) <= limits.restart_bytes
     assert kept(tracks) >= limits.restart_bytes / 5
@@ -75,9 +84,27 @@ def test_the_batch_is_chosen_by_bytes() -> None:
         assert batch_of(config(name).at_size(4096)) == 1
 
 
+def test_the_size_of_a_restart_point_of_nano() -> None:
+    newest = passed(1, [range(40)], Limits())[0].restart[1].newest
+    assert newest is not None
+    assert 103 * 1024 < newest.bank.nbytes < 104 * 1024  # as docs/adr/0004 says
+
+
 def test_in_exact_precision_nothing_is_batched() -> None:
     assert load_model("nano", precision="exact").batch == 1
     assert load_model("nano", precision="auto").batch == BATCH
+
+
+def test_precisions_have_identities_of_their_own_even_with_one_object_in_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sam2_model, "BATCH", 1)
+    monkeypatch.setattr(devices, "prefers_bfloat16", lambda device: True)
+    models = [load_model("nano", "cpu", precision) for precision in ("exact", "auto")]
+    assert [each.batch for each in models] == [1, 1]
+    assert models[0].identity != models[1].identity
+    monkeypatch.setattr(devices, "prefers_bfloat16", lambda device: False)
+    assert load_model("nano", "cpu", "auto").identity not in [each.identity for each in models]
 
 
 def test_the_batch_changes_masks_by_rounding_only(monkeypatch: pytest.MonkeyPatch) -> None:

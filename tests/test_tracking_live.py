@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sam2_core import LiveVideo, Prompt, Session, VideoError
-from sam2_core.tracking.tracker import Limits
+from sam2_core import Limits, LiveVideo, Prompt, Session, VideoError
 from tests.conftest import MODELS, model
+from tests.test_saved_memories import Counting
 from tests.test_session_contract import click, same
 from tests.test_tracking_memory import state_bytes
 from tests.videos_for_tests import Disks
@@ -103,15 +103,37 @@ def test_a_range_of_frames_that_are_gone_is_said() -> None:
         list(session.propagate(range(15, 5, -1)))
 
 
+def test_a_correction_of_the_oldest_frame_but_one_that_is_left_goes_on_from_the_memories_before_it() -> None:
+    """Seven frames back, without a budget for restart points: the newest banks are there all the same."""
+    video, limits = LiveVideo(keep=8), Limits(feature_bytes=0, restart_bytes=0)
+    counting, session = Counting(model("sam2")), None
+    for i in range(60):
+        video.append(Disks(60)[i])
+        if session is None:
+            session = Session(video, counting, limits)  # type: ignore[arg-type]
+            session.add_prompt(click(0))
+        list(session.propagate(range(i, i + 1)))
+    recorded = Session(Disks(60), model("sam2"))
+    recorded.add_prompt(click(0))
+    list(recorded.propagate())
+    assert session is not None
+    counting.calls.update(track=0)
+    for each in (session, recorded):
+        each.add_prompt(Prompt(53, 1, mask=Disks(60).mask(53)))
+        list(each.propagate(range(53, 60)))
+    assert same(recorded.masklets(), session.masklets())
+    assert counting.calls["track"] == 7  # frames 54 to 59, and once more the frame of the correction
+
+
 def test_the_state_of_a_live_session_is_flat() -> None:
     video, session = LiveVideo(keep=8), None
     sizes = {}
-    for i in range(301):
-        video.append(Disks(301)[i])
+    for i in range(121):
+        video.append(Disks(121)[i])
         if session is None:
-            session = Session(video, model("sam2"), Limits(feature_bytes=2**20, restart_bytes=2**20))
+            session = Session(video, model("sam2"), Limits(feature_bytes=2**18, restart_bytes=2**16))
             session.add_prompt(click(0))
         list(session.propagate(range(i, i + 1)))
-        if i in (100, 300):
+        if i in (60, 120):
             sizes[i] = state_bytes(session)
-    assert sizes[300] <= 1.3 * sizes[100]
+    assert sizes[120] <= 1.3 * sizes[60]

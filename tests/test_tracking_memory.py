@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from sam2_core import FrameResult, LiveVideo, Point, Prompt, Session, SessionError, VideoError
+from sam2_core import FrameResult, Limits, LiveVideo, Point, Prompt, Session, SessionError, VideoError
 from sam2_core.tracking.bank import MemoryBank, Spans
-from sam2_core.tracking.tracker import Limits
 from tests.conftest import model
 from tests.test_session_contract import click, same
 from tests.videos_for_tests import Disks
@@ -118,23 +117,23 @@ def quick_passes(session: Session) -> Iterator[FrameResult]:
     session.add_prompt(Prompt(1, 1, (Point(12, 12),)))
     session.add_prompt(Prompt(1, 2, (Point(14, 36),)))
     for object_id in session.object_ids:
-        yield from session.propagate(range(2, 401), object_ids=[object_id])
+        yield from session.propagate(range(2, 161), object_ids=[object_id])
 
 
 @pytest.mark.parametrize("run", [canonical_pass, quick_passes])
-def test_state_is_the_same_at_frame_100_and_at_frame_400(
+def test_state_is_the_same_at_frame_60_and_at_frame_160(
     run: Callable[[Session], Iterator[FrameResult]],
 ) -> None:
-    limits = Limits(feature_bytes=2**20, restart_bytes=2**20)
-    session = Session(Disks(401), SAM2, limits)
+    limits = Limits(feature_bytes=2**18, restart_bytes=2**18)
+    session = Session(Disks(161), SAM2, limits)
     session.add_prompt(Prompt(0, 1, (Point(10, 10),)))
     session.add_prompt(Prompt(0, 2, (Point(10, 36),)))
     sizes: dict[int, int] = {}
     for result in run(session):
-        if result.frame_index in (100, 250, 400):
+        if result.frame_index in (60, 110, 160):
             sizes[result.frame_index] = max(sizes.get(result.frame_index, 0), state_bytes(session))
-    assert max(sizes.values()) <= 1.3 * sizes[100]
-    assert max(sizes.values()) <= 3 * 2**20  # features, restart points, and what each object needs
+    assert max(sizes.values()) <= 1.3 * sizes[60]
+    assert max(sizes.values()) <= 3 * 2**18  # features, restart points, and what each object needs
 
 
 def test_a_restart_in_the_middle_has_the_same_memories() -> None:

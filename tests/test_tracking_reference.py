@@ -17,8 +17,8 @@ from sam2_core.models.config import config
 from sam2_core.models.preprocess import preprocess
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.sam2_model import Sam2Model
-from tests.masklets_for_tests import shared_data
 from tests.reference import random_network, reference_of, textured_frame
+from tests.skips import shared_data
 
 SIZE, FRAMES = 128, 22
 TOLERANCE = 1e-2

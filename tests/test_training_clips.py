@@ -7,13 +7,17 @@ import itertools
 import pytest
 import torch
 
+from sam2_core.training import clip_pool
 from sam2_core.training.augmentation import augmented
 from sam2_core.training.batches import collate, frame_indices, sample_batch
 from sam2_core.training.clip_pool import FIRST_HELD_OUT_SEED, ClipPool, make_clip
 from sam2_core.training.clips import Clip
 from sam2_core.training.microscopy import make_microscopy
+from sam2_core.training.parallel import Processes
+from sam2_core.training.plan import nano_plan
 from sam2_core.training.random import Random
 from sam2_core.training.scenes import make_scene
+from sam2_core.training.trainer import Trainer
 
 MAKERS = pytest.mark.parametrize("make", [make_scene, make_microscopy])
 
@@ -189,5 +193,11 @@ def test_frame_t_of_clip_c_is_at_t_times_clips_plus_c():
     assert torch.equal(batch.images[3 + 1], alone.images[1])
 
 
-def test_held_out_seeds_are_far_from_those_of_training():
-    assert FIRST_HELD_OUT_SEED > 2**39
+def test_the_last_clip_of_the_longest_run_is_not_held_out(tmp_path, monkeypatch):
+    plan, seeds = nano_plan(seed=100_000), []
+    pool = Trainer(plan, tmp_path, Processes(63, 64, torch.device("cpu"))).pool
+    pool.folder = None
+    monkeypatch.setattr(clip_pool, "make_clip", lambda seed, *arguments: seeds.append(seed))
+    clips_made = sum(stage.steps * stage.new_clips for stage in plan.stages)
+    pool.clip(pool.start + int(clips_made) - 1)
+    assert plan.seed < seeds[0] < FIRST_HELD_OUT_SEED

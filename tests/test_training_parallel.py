@@ -1,4 +1,4 @@
-"""Two processes train one network."""
+"""Two processes train one network; what the script asserts holds in both."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ losses = [progress.loss for progress in trainer.run()]
 weights = torch.cat([weight.detach().flatten() for weight in trainer.network.parameters()])
 torch.save({"losses": losses, "weights": weights}, folder / f"rank{processes.rank}.pt")
 assert processes.any(processes.rank == 1)
+numbers, more = torch.tensor([1.0 + 2 * processes.rank]), torch.tensor([[processes.rank, 10.0]])
+processes.average([numbers, more])
+assert (numbers.tolist(), more.tolist()) == ([2.0], [[0.5, 10.0]])
 assert not processes.any(False)
 processes.leave()
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ def test_the_defaults_are_the_recommended_plan():
 
 
 def test_each_option_sets_the_steps_of_its_stage():
-    arguments = ["--out", "x", "--seed", "4", "--lead", "3"]
+    arguments = ["--out", "x", "--seed", "4", "--burn-in", "3"]
     for number, name in enumerate(NANO_STAGES, 1):
         arguments += [f"--{name}", str(number)]
     plan = run.plan(run.parser().parse_args(arguments))
@@ -38,14 +39,6 @@ def test_each_option_sets_the_steps_of_its_stage():
     assert plan.seed == 4
     assert plan.stages[-1].burn_in == 3
     assert [stage.burn_in for stage in plan.stages[4:6]] == [0, 0]
-
-
-def test_the_options_of_earlier_runs_are_still_there():
-    earlier = (
-        "out minutes seed draw tell early images pairs clips follow lead validate-every validation-clips"
-    )
-    text = run.parser().format_help()
-    assert all(f"--{name} " in text for name in earlier.split())
 
 
 def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch):
@@ -58,6 +51,39 @@ def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch):
     assert {"stage", "seconds", "loss", "rate", "norm"} <= set(entries[0])
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 41
     assert (tmp_path / "test.safetensors").exists()
+
+
+@pytest.mark.filterwarnings("default:.*made with other seed")
+def test_a_run_that_goes_on_with_another_seed_says_so_in_one_line(tmp_path, monkeypatch, capsys):
+    stages = (DecoderWarmUp(1, objects=2),)
+    Trainer(tiny_plan(stages=stages), tmp_path).save()
+    monkeypatch.setattr(run, "plan", lambda arguments: tiny_plan(stages=stages, seed=2))
+    assert run.main(["--out", str(tmp_path), "--validate-every", "0"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "with other seed; the run goes on at step 0" in line
+
+
+class _NotFinite(DecoderWarmUp):
+    def training_step(self, *arguments):
+        result = super().training_step(*arguments)
+        return replace(result, loss=result.loss * float("nan"))
+
+
+def test_steps_without_a_finite_gradient_are_counted_and_change_no_weight(tmp_path, monkeypatch):
+    stages = (DecoderWarmUp(19, objects=2), _NotFinite(2, objects=2), DecoderWarmUp(19, objects=2))
+    monkeypatch.setattr(run, "plan", lambda arguments: tiny_plan(stages=stages))
+    assert run.main(["--out", str(tmp_path), "--validate-every", "0"]) == 0
+
+    def refused(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    entries = [json.loads(line, parse_constant=refused) for line in lines]
+    assert [entry["skipped"] for entry in entries] == [1, 2]
+    assert [entry["norm"] for entry in entries] == [None, None]
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["skipped"] == 2
+    assert all(bool(value.isfinite().all()) for value in state["network"].values())
 
 
 class _CtrlC(DecoderWarmUp):

@@ -1,15 +1,12 @@
 """Videos on the development data beside the repository, if it is there."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from sam2_core.videos import open_source
+from tests.skips import DATA, SHARED
 
-SHARED = Path(os.environ.get("SAM2_SHARED", Path(__file__).parents[2] / "shared")) / "data"
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no development data in {SHARED}")
+pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{DATA}no folder {SHARED}")
 
 
 def test_a_real_film_is_read_in_any_order() -> None:

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from sam2_core.errors import VideoError
+from sam2_core.videos import IncompleteVideoWarning
 from sam2_core.videos.files import VideoFile
-from sam2_core.videos.gifs import CONTROL, with_controls
+from sam2_core.videos.gifs import CONTROL, completed
 from tests.films_for_tests import bar_code, number_in
 
 FRAMES = [Image.fromarray(bar_code(number)) for number in range(20)]
@@ -48,19 +50,37 @@ def test_a_gif_that_is_cut_off_gives_what_it_has(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     data = without_controls(save(path))
     path.write_bytes(data[: len(data) // 2])
-    video = VideoFile(path)
+    with pytest.warns(IncompleteVideoWarning):
+        video = VideoFile(path)
     assert 5 < len(video) < 15
-    assert [number_in(video[i]) for i in range(len(video) - 1)] == list(range(len(video) - 1))
+    assert [number_in(frame) for frame in video] == list(range(len(video)))
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_wherever_a_gif_is_cut_off_it_warns_and_gives_whole_frames(tmp_path: Path, share: float) -> None:
+    path, data = tmp_path / "a.gif", without_controls(save(tmp_path / "b.gif", duration=50), share)
+    lengths = set()
+    for length in [*range(len(data) * 2 // 3, len(data) - 1, 61), len(data) - 1]:
+        path.write_bytes(data[:length])
+        with pytest.warns(IncompleteVideoWarning, match="frames of an unknown number are there"):
+            video = VideoFile(path)
+        assert [number_in(frame) for frame in video] == list(range(len(video)))
+        lengths.add(len(video))
+    assert min(lengths) > 5
+    assert max(lengths) == 20  # only the trailer is missing
+    path.write_bytes(data[:60])
+    with pytest.raises(VideoError, match="cut off after 60 of at least 61 bytes"):
+        VideoFile(path)
 
 
 def test_a_complete_gif_is_read_as_it_is(tmp_path: Path) -> None:
     data = save(tmp_path / "a.gif", duration=50, transparency=0)
-    whole = with_controls(data) or data
-    assert with_controls(whole) is None
+    whole = completed(data) or data
+    assert completed(whole) is None
     assert len(whole) - len(data) in (0, len(CONTROL))  # Pillow may leave out the first
 
 
 @given(st.binary(max_size=60), st.integers(0, 60))
 def test_anything_may_stand_in_a_gif(data: bytes, place: int) -> None:
-    with_controls(data)
-    with_controls(b"GIF89a\1\0\1\0\0\0\0" + b"\x21\xfe\0" * (place % 3) + data[place:])
+    completed(data)
+    completed(b"GIF89a\1\0\1\0\0\0\0" + b"\x21\xfe\0" * (place % 3) + data[place:])

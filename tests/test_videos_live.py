@@ -43,10 +43,27 @@ def test_a_frame_of_another_size_is_refused_and_changes_nothing() -> None:
     assert video.append(frame(3)) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (np.zeros((6, 8, 3), np.uint8), "uint8 with 3 channels"),
+        (np.zeros((6, 8, 2), np.uint16), "uint16 with 2 channels"),
+        (np.zeros((6, 8), np.float32), "float32 with 1 channel,"),
+    ],
+)
+def test_a_frame_of_another_kind_is_refused_and_changes_nothing(kind: np.ndarray, said: str) -> None:
+    video = LiveVideo()
+    video.append(np.full((6, 8), 500, np.uint16))
+    with pytest.raises(VideoError, match=f"frame 1 is {said}.* the live video is uint16 with 1 channel"):
+        video.append(kind)
+    assert len(video) == 1
+    assert video.append(np.full((6, 8), 600, ">u2")) == 1
+
+
 def test_before_its_first_frame_a_live_video_is_a_video_without_size() -> None:
     video = LiveVideo()
     assert open_source(video) is video
-    with pytest.raises(VideoError, match=r"LiveVideo\(size="):
+    with pytest.raises(VideoError, match=r"append a frame first, or say it: LiveVideo\(size="):
         _ = video.size
     with pytest.raises(VideoError, match="no frames yet"):
         video[0]

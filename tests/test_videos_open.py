@@ -7,12 +7,14 @@ import numpy as np
 import pluggy
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
-from sam2_core import hookspecs, videos
+from sam2_core import Point, Prompt, hookspecs, open_session, open_video, videos
 from sam2_core.errors import VideoError
 from sam2_core.types import Video
 from sam2_core.videos import ArrayVideo, ImageOptions, LiveVideo, open_source
+from sam2_core.videos.frames import frame_of
 from tests import films_for_tests
 
 
@@ -26,7 +28,7 @@ def manager() -> pluggy.PluginManager:
 
 
 def test_the_readers_are_a_plugin_like_others(manager: pluggy.PluginManager) -> None:
-    video = manager.hook.sam2_open_video(source=np.zeros((4, 5, 6), np.uint8))
+    video = manager.hook.sam2_open_video(source=np.zeros((4, 5, 6), np.uint8), options=None)
     assert isinstance(video, Video)
     assert len(video) == 4
 
@@ -103,3 +105,93 @@ def test_films_and_pictures_have_no_axes_to_name(tmp_path: Path) -> None:
         for options in (ImageOptions(z=1), ImageOptions(axes="TYX")):
             with pytest.raises(VideoError, match="no planes and no axes"):
                 open_source(source, options)
+
+
+class Own:
+    """A video of the user's own."""
+
+    size = (4, 6)
+
+    def __init__(self, frame: object) -> None:
+        self.frame = frame
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, frame_index: int, /) -> object:
+        return self.frame
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (np.zeros((5, 5, 3), np.uint8), r"a ndarray \(5, 5, 3\) of uint8"),
+        (np.zeros((4, 6), np.uint8), r"a ndarray \(4, 6\) of uint8"),
+        (np.zeros((4, 6, 3), np.float32), r"a ndarray \(4, 6, 3\) of float32"),
+        (torch.zeros((4, 6, 3), dtype=torch.uint8), r"a Tensor \(4, 6, 3\) of torch.uint8"),
+        (None, "a NoneType"),
+        ([[0]], "a list"),
+    ],
+)
+def test_frames_of_an_own_video_are_refused_where_they_do_not_fit(frame: object, said: str) -> None:
+    with pytest.raises(
+        VideoError, match=rf"frame 1 of the video \(Own\) is {said}, an array \(4, 6, 3\) of uint8 is"
+    ) as e:
+        frame_of(open_source(Own(frame)), 1)
+    assert "\n" not in str(e.value)
+
+
+def test_a_session_refuses_such_a_frame() -> None:
+    with (
+        open_session(Own(np.zeros((5, 5, 3), np.uint8)), model="nano", device="cpu") as session,
+        pytest.raises(VideoError, match=r"frame 0 of the video \(Own\) .* open_video for other kinds"),
+    ):
+        session.add_prompt(Prompt(0, 1, points=[Point(2, 2)]))
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(None, "it has no size"), ((4, 6, 3), r"its size is \(4, 6, 3\)")]
+)
+def test_an_own_video_without_a_size_is_told_what_a_video_needs(size: object, said: str) -> None:
+    class Half:
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, frame_index: int, /) -> object:
+            return np.zeros((4, 6, 3), np.uint8)
+
+    source = Half()
+    if size is not None:
+        source.size = size
+    with pytest.raises(VideoError, match=rf"{said}; a video needs size = \(height, width\), len\(video\)"):
+        open_source(source)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "folder/" * 900, Path("b" * 300)])
+def test_a_name_that_is_too_long_is_refused_in_a_short_line(name: str | Path) -> None:
+    with pytest.raises(VideoError, match=r"^cannot look for .*: ") as refused:
+        open_source(name)
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((5, 30, 7, 9), r"open_video\(array, ImageOptions\(axes='TZYX'\)\)"),
+        ((5, 2, 6, 7, 9), r"open_video\(array, ImageOptions\(axes='TCZYX'\)\)"),
+        ((9,), "rows and columns at least"),
+        ((2, 2, 2, 2, 8, 9), "rows and columns at most"),
+    ],
+)
+def test_axes_that_cannot_be_told_are_explained_by_an_example_that_works(
+    shape: tuple[int, ...], advice: str
+) -> None:
+    with pytest.raises(VideoError, match=advice) as refused:
+        open_video(np.zeros(shape, np.uint8))
+    if "axes=" in advice:
+        axes = str(refused.value).split("axes='")[1].split("'")[0]
+        assert len(open_video(np.zeros(shape, np.uint8), ImageOptions(axes=axes))) == 5
+
+
+def test_the_rule_for_other_data_is_in_the_help() -> None:
+    assert "0.5 and 99.8 percentiles" in str(ImageOptions.__doc__)

@@ -236,6 +236,7 @@ def test_a_damaged_file_in_a_folder_is_named_when_it_is_read(tmp_path: Path) -> 
     assert np.array_equal(video[4], gray(STACK[4]))
 
 
+@pytest.mark.filterwarnings("ignore::sam2_core.videos.IncompleteVideoWarning")
 def test_a_damaged_tiff_is_refused_and_nothing_else(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", STACK, compression="zlib")
     data = (tmp_path / "a.tif").read_bytes()

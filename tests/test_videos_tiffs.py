@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from sam2_core.errors import VideoError
-from sam2_core.videos import ImageOptions, open_source
+from sam2_core.videos import ImageOptions, IncompleteVideoWarning, open_source
 from sam2_core.videos.tiffs import TiffPages, open_tiff
 
 RNG = np.random.default_rng(0)
@@ -126,8 +126,9 @@ def test_a_truncated_stack_gives_the_pages_that_it_has(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", STACK, metadata=None, compression="zlib")
     data = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(data[: len(data) // 2])
-    video = open_source(tmp_path / "a.tif")
-    assert 2 <= len(video) <= 6
+    with pytest.warns(IncompleteVideoWarning, match="4 frames of an unknown number are there"):
+        video = open_source(tmp_path / "a.tif")
+    assert len(video) == 4
     assert np.array_equal(video[1][..., 0], STACK[1])
 
 
@@ -135,7 +136,7 @@ def test_a_truncated_stack_whose_list_of_pages_is_gone_is_refused(tmp_path: Path
     tifffile.imwrite(tmp_path / "a.tif", STACK)
     data = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(data[: STACK.nbytes // 2])
-    with pytest.raises(VideoError, match=r"cut off|no complete image"):  # and not a video of one frame
+    with pytest.raises(VideoError, match=r"cut off|no complete one"):  # and not a video of one frame
         open_source(tmp_path / "a.tif")
 
 

@@ -98,6 +98,25 @@ def test_a_film_whose_header_is_lost_says_how_much_of_it_is_there(tmp_path: Path
         VideoFile(path)
 
 
+@pytest.mark.parametrize("packet", [49, 60, 70])
+def test_a_packet_of_an_unknown_stream_costs_its_frame_only(tmp_path: Path, packet: int) -> None:
+    path = write(tmp_path / "a.ts", codec="mpeg2video", frames=40, g="5")
+    data = bytearray(path.read_bytes())
+    data[188 * packet + 2] ^= 1  # the number of its stream: PyAV raises IndexError
+    path.write_bytes(data)
+    video = VideoFile(path)
+    assert len(video) == 39
+    seen = {}
+    for frame_index in range(39):
+        try:
+            seen[frame_index] = number_in(video[frame_index])
+        except VideoError as error:
+            assert "cannot be decoded" in str(error)  # noqa: PT017 - those that need the lost one
+    assert len(seen) > 33
+    numbers = list(seen.values())
+    assert numbers == sorted(set(numbers))
+
+
 @pytest.mark.parametrize("part", [0.6, 0.7, 0.9])
 def test_fragments_that_are_cut_off_give_what_they_have(tmp_path: Path, part: float) -> None:
     fragments = {"movflags": "frag_keyframe+empty_moov"}
@@ -119,7 +138,9 @@ def test_fragments_that_are_cut_off_give_what_they_have(tmp_path: Path, part: fl
         (b"RIFF\0\0\0\0AVI ", None),
         (b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\0mdat", 24),  # to the end of the file
         (b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x01mdat\0\0\0\0\0\0\x01\0", 16 + 256),
-        (b"GIF89a and so on", None),
+        (b"GIF89a\1\0\1\0\0\0\0\x3b", 0),
+        (b"GIF89a\1\0\1\0\0\0\0", 14),
+        (b"no container", None),
     ],
 )
 def test_containers_say_how_long_they_are(tmp_path: Path, data: bytes, promised: int | None) -> None:

@@ -1,7 +1,7 @@
 """The command line ``sam2``: one module per command.
 
 Exit status: 0 done, 1 failed (one line on stderr; a traceback with ``--debug``) or stopped with the finished
-frames written, 2 wrong usage, 130 interrupted before that.
+frames written, 2 arguments that make no sense, 130 interrupted before that.
 """
 
 from __future__ import annotations

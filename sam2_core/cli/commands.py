@@ -7,9 +7,11 @@ import io
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -22,14 +24,11 @@ def run(arguments: Sequence[str] | None) -> int:
     """Run ``sam2`` with these arguments; returns the exit status."""
     debug = False
     try:
-        signal.signal(signal.SIGTERM, _interrupt)  # a polite kill keeps the finished frames, as Ctrl-C does
-        options = _parser().parse_args(arguments)
-        debug = options.debug
-        warnings.showwarning = _say
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold anything
-        status: int = options.run(options)
-        print(end="", flush=True)  # here, where a failure can still be said
+        with _own_process():
+            options = _parser().parse_args(arguments)
+            debug = options.debug
+            status: int = options.run(options)
+            print(end="", flush=True)  # here, where a failure can still be said
     except (KeyboardInterrupt, Exception) as error:
         if debug:
             traceback.print_exc()
@@ -37,6 +36,30 @@ def run(arguments: Sequence[str] | None) -> int:
         _give_up_output()
         return _status(error)
     return status
+
+
+@contextmanager
+def _own_process() -> Iterator[None]:
+    """Signals, warnings and output as a command has them; afterwards all is as it was.
+
+    A polite kill is an interrupt, so that it keeps the finished frames; a warning is one line; names of files
+    that cannot be printed are escaped. In a thread signals stay as they are: Python handles none there.
+    """
+    with ExitStack() as undo:
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.signal(signal.SIGTERM, _interrupt)
+            undo.callback(signal.signal, signal.SIGTERM, handler or signal.SIG_DFL)  # None: not Python's
+        undo.callback(setattr, warnings, "showwarning", warnings.showwarning)
+        warnings.showwarning = _say
+        if isinstance(output := sys.stdout, io.TextIOWrapper):
+            undo.callback(_set_errors, output, output.errors)
+            _set_errors(output, "backslashreplace")
+        yield
+
+
+def _set_errors(output: io.TextIOWrapper, errors: str | None) -> None:
+    with suppress(OSError):  # nobody reads it any more: the command says so
+        output.reconfigure(errors=errors)
 
 
 def _say(message: Warning | str, *where: object, **more: object) -> None:

@@ -13,17 +13,21 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sam2_core.cli import hints
-from sam2_core.errors import ExportError, SAM2Error, SessionError
-from sam2_core.exporters import overlay
-from sam2_core.plugins import exporter
+from sam2_core import plugins
+from sam2_core.cli import hints, inputs
+from sam2_core.cli.failures import usage
+from sam2_core.errors import ExportError, SAM2Error, SessionError, reason
+from sam2_core.files import make_folder
+from sam2_core.models import registry
 from sam2_core.session import Session
 from sam2_core.types import FrameResult, Masklet, Video
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Which model, and where it runs."""
-    parser.add_argument("--model", help="a name of 'sam2 models list' or a checkpoint file (default: nano)")
+    parser.add_argument(
+        "--model", type=_model, help="a name of 'sam2 models list' or a checkpoint file (default: nano)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument(
         "--precision", default="auto", choices=["auto", "exact"], help="exact is float32, as the references"
@@ -35,14 +39,31 @@ def add_output_arguments(parser: argparse.ArgumentParser, formats: str) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--format",
+        type=_formats,
         default=formats,
         metavar="A,B",
-        help=f"labels, coco, sav, davis, ytvis, ctc, overlay (default: {formats})",
+        help=f"{', '.join(plugins.exporters_by_name())} (default: {formats})",
     )
     parser.add_argument(
         "--save", type=Path, metavar="FILE", help="save the session; SOURCE of a later call, or open_session"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _model(name: str) -> str:
+    """The name; UsageError if nobody knows it, before anything is opened."""
+    if name not in plugins.models() and Path(name).suffix not in registry.SUFFIXES:
+        with usage():
+            plugins.load_model(name)  # loads nothing, and says what there is
+    return name
+
+
+def _formats(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    with usage():
+        for name in names:
+            plugins.exporter(name)
+    return names
 
 
 @dataclass
@@ -53,7 +74,6 @@ class Output:
         folder: where the files go.
         formats: names of exporters.
         save: the file of the session, if it is to be saved.
-        pictures: make the overlay of a single frame a picture, no film.
         written: what has been written so far.
 
     Raises:
@@ -64,22 +84,19 @@ class Output:
     folder: Path
     formats: Sequence[str]
     save: Path | None = None
-    pictures: bool = False
     written: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Look before the work, so that none is lost."""
-        self._exporters = {name: exporter(name) for name in self.formats}
-        if self.pictures and self._exporters.get("overlay") is overlay.export:
-            self._exporters["overlay"] = overlay.export_picture
+        self._exporters = {name: plugins.exporter(name) for name in self.formats}
         check_folder(self.folder)
         _check_save(self.save)
 
     @classmethod
-    def of(cls, options: argparse.Namespace, *, pictures: bool = False) -> Output:
-        """What the command line asks for."""
-        formats = [name.strip() for name in options.format.split(",") if name.strip()]
-        return cls(options.out, formats, options.save, pictures)
+    def of(cls, options: argparse.Namespace) -> Output:
+        """What the command line asks for; UsageError if that would replace what it reads."""
+        inputs.check(options)
+        return cls(options.out, options.format, options.save)
 
     def keep(self, session: Session) -> None:
         """Save the session if asked to, and write its masklets; if one cannot be written, the others are."""
@@ -117,13 +134,12 @@ def _check_save(path: Path | None) -> None:
 def check_folder(folder: Path) -> None:
     """Make a folder if it is not there; ExportError if nothing can be written into it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         probe = folder / ".sam2-can-write"
         probe.touch()
         probe.unlink()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        reason = getattr(error, "strerror", None) or error
-        raise ExportError(f"cannot write to {folder}: {reason}") from error
+        raise ExportError(f"cannot write to {folder}: {reason(error)}") from error
 
 
 def watched(results: Iterable[FrameResult], total: int) -> Iterator[FrameResult]:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from sam2_core import plugins
 from sam2_core.cli import common
+from sam2_core.cli.failures import usage
 from sam2_core.models import registry
 
 
@@ -24,12 +25,14 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     list_all.add_argument("--json", action="store_true", help="print JSON")
     list_all.set_defaults(run=run_list)
     fetch = verbs.add_parser("fetch", help="download a published model")
-    fetch.add_argument("name", metavar="NAME", help="a published model, for example sam2.1-tiny")
+    fetch.add_argument(
+        "name", type=_published, metavar="NAME", help="a published model, for example sam2.1-tiny"
+    )
     fetch.add_argument("--sha256", help="what the file must hash to, if you know it")
     fetch.set_defaults(run=run_fetch)
     bring = verbs.add_parser("import", help="take a published model from a file")
     bring.add_argument("file", type=Path, metavar="FILE", help="a checkpoint in Meta's or the hub's layout")
-    bring.add_argument("--name", help="what it should be; recognised if not given")
+    bring.add_argument("--name", type=_published, help="what it should be; recognised if not given")
     bring.add_argument("--sha256", help="what the file must hash to, if you know it")
     bring.set_defaults(run=run_import)
     return parser
@@ -68,6 +71,11 @@ def run_import(options: argparse.Namespace) -> int:
     """Copy a file into the cache folder."""
     print(f"imported as {registry.import_file(options.file, options.name, options.sha256)}")
     return 0
+
+
+def _published(name: str) -> str:
+    with usage():
+        return registry.published(name).name
 
 
 def _is_here(name: str) -> bool:

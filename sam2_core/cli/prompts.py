@@ -17,13 +17,14 @@ from PIL import Image as PILImage
 
 from sam2_core import masks
 from sam2_core.cli import labels, sources
-from sam2_core.cli.failures import UsageError
-from sam2_core.errors import PromptError, SessionError
+from sam2_core.cli.failures import UsageError, usage
+from sam2_core.errors import PromptError, SAM2Error, SessionError, reason
+from sam2_core.label_images import NUMBER_MODES
 from sam2_core.session import Session
 from sam2_core.types import Box, Mask, Point, Prompt, RunLengths
 
-PLAIN = {"1", "L", "P", "RGB", "F", "I", "I;16", "I;16B"}
-"""Pillow's names of images in which black is 0 and everything else is not; in "P" (DAVIS) an index."""
+PLAIN = NUMBER_MODES | {"RGB", "F"}
+"""Pillow's names of images in which black is 0 and everything else is not."""
 
 KEYS = ("object_id", "frame", "frame_index", "points", "box", "mask")
 """What an entry of ``prompts.json`` may hold; ``frame`` and ``frame_index`` are the same."""
@@ -51,6 +52,18 @@ class Parts:
         """The prompt that these parts make; PromptError if they make none."""
         mask = None if self.mask is None else self.mask.decode()
         return Prompt(frame_index, object_id, tuple(self.points), self.box, mask)
+
+    def check(self, frame_index: int, object_id: int) -> None:
+        """Whether they make a prompt.
+
+        Raises:
+            PromptError: for the mask of a file that is none.
+            UsageError: for anything else.
+        """
+        if self.mask is not None:
+            Prompt(0, 1, mask=self.mask.decode())
+        with usage():
+            self.prompt(frame_index, object_id)
 
 
 Wanted = dict[tuple[int, int], Parts]
@@ -123,8 +136,8 @@ def read(options: argparse.Namespace) -> Wanted:
     """The prompts of a command line, by frame and object.
 
     Raises:
-        UsageError: for an argument that cannot be read as a prompt.
-        PromptError: for a file that cannot, or a prompt that makes no sense.
+        UsageError: for an argument or an entry of ``prompts.json`` that is no prompt.
+        PromptError: for a file that cannot be read, or a mask that is none.
     """
     parts: Wanted = defaultdict(Parts)
     if options.prompts:
@@ -143,7 +156,7 @@ def read(options: argparse.Namespace) -> Wanted:
         for object_id, mask in labels.read(path).items():
             parts[frame_index, object_id].set_mask(mask, path)
     for key, found in parts.items():
-        found.prompt(*key)  # a prompt that makes no sense is said now
+        found.check(*key)
     return dict(sorted(parts.items()))
 
 
@@ -188,9 +201,7 @@ def read_mask(path: Path) -> Mask:
             plain = image if image.mode in PLAIN else image.convert("L" if image.mode == "LA" else "RGB")
             pixels = np.asarray(plain)
     except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
-        raise PromptError(
-            f"cannot read the mask {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise PromptError(f"cannot read the mask {path}: {reason(error)}") from error
     if pixels.ndim == 3:
         pixels = pixels.max(axis=2)
     if (values := len(np.unique(pixels[pixels > 0]))) > 1:
@@ -204,22 +215,25 @@ def read_mask(path: Path) -> Mask:
 def _read_json(path: Path, parts: Wanted) -> None:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise TypeError("it holds no list; put the prompts into [ and ], even a single one")
         for entry in entries:
             _add_entry(entry, path.parent, parts)
-    except PromptError:
+    except SAM2Error:
         raise
     except OSError as error:
-        raise PromptError(f"cannot read {path}: {error.strerror or error}") from error
+        raise PromptError(f"cannot read {path}: {reason(error)}") from error
     except UnicodeDecodeError as error:
-        raise PromptError(f"{path} is not a text file; a saved session is given as the SOURCE") from error
+        raise UsageError(f"{path} is not a text file; a saved session is given as the SOURCE") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         example = '{"object_id": 1, "frame": 0, "points": [[x, y, 1]]}'
-        reason = f"no key {error}" if isinstance(error, KeyError) else str(error)
-        raise PromptError(f"{path} is no list of prompts like {example}: {reason}") from error
+        raise UsageError(f"{path} is no list of prompts like {example}: {reason(error)}") from error
 
 
-def _add_entry(entry: dict[str, Any], folder: Path, parts: Wanted) -> None:
-    if unknown := [key for key in entry if isinstance(entry, dict) and key not in KEYS]:
+def _add_entry(entry: Any, folder: Path, parts: Wanted) -> None:
+    if not isinstance(entry, dict):
+        raise TypeError(f"{json.dumps(entry)} is no object with keys")
+    if unknown := [key for key in entry if key not in KEYS]:
         raise ValueError(f"the key {unknown[0]!r} is not known; there are: {', '.join(KEYS)}")
     frame_index = entry["frame_index" if "frame_index" in entry else "frame"]
     if entry.get("frame", frame_index) != frame_index:

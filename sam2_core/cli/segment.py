@@ -24,7 +24,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    clock, output = common.Clock(), common.Output.of(options, pictures=True)
+    clock, output = common.Clock(), common.Output.of(options)
     with prompts.opened(options) as session:
         output.keep(session)
         common.finish(session, output, clock, as_json=options.json)

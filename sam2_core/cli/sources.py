@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sam2_core import saved
 from sam2_core.cli.failures import UsageError
-from sam2_core.errors import SessionError, VideoError
+from sam2_core.errors import SessionError, SessionVideoError, VideoError
 from sam2_core.plugins import open_video
 from sam2_core.session import Session, open_session
 from sam2_core.types import Video
@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="where the frames of a saved session are now, if they moved",
     )
+    parser.add_argument(
+        "--any-video",
+        action="store_true",
+        help="go on with a saved session whatever its frames look like now; their size and number must fit",
+    )
 
 
 @contextmanager
@@ -53,8 +58,8 @@ def opened(options: argparse.Namespace) -> Iterator[Session]:
     """The session on the SOURCE of a command line, read as its options say; closes what it opens.
 
     Raises:
-        UsageError: for ``--video`` beside a SOURCE that is no saved session, or image options beside one
-            whose frames are where they were: it remembers how they were read.
+        UsageError: for ``--video`` or ``--any-video`` beside a SOURCE that is no saved session, or image
+            options beside one whose frames are where they were: it remembers how they were read.
         VideoError: if the frames cannot be opened so.
         SessionError: for a saved session that is broken, or whose frames are not known.
     """
@@ -62,6 +67,8 @@ def opened(options: argparse.Namespace) -> Iterator[Session]:
     is_session = saved.is_session(source)
     if video and not is_session:
         raise UsageError(f"--video says where the frames of a saved session are, and {source} is not one")
+    if options.any_video and not is_session:
+        raise UsageError(f"--any-video is about the frames of a saved session, and {source} is not one")
     if is_session and shown is not None and not video:
         raise UsageError(
             f"{source} is a saved session, which remembers how its frames are read; leave out --contrast, "
@@ -79,12 +86,17 @@ def opened(options: argparse.Namespace) -> Iterator[Session]:
 def _session(source: str | Video, video: Path | Video | None, options: argparse.Namespace) -> Session:
     try:
         return open_session(
-            source, model=options.model, device=options.device, precision=options.precision, video=video
+            source,
+            model=options.model,
+            device=options.device,
+            precision=options.precision,
+            video=video,
+            check_video=not options.any_video,
         )
-    except SessionError as error:  # it speaks to Python
-        if "video=" not in str(error):
-            raise
-        raise SessionError(f"{error} (on the command line: --video PATH)") from error
+    except SessionVideoError as error:  # its advice is for Python
+        raise SessionError(
+            f"{error.problem}; give its frames with --video PATH, and --any-video if they look otherwise now"
+        ) from error
 
 
 def image_options(options: argparse.Namespace) -> ImageOptions | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_core.errors import ExportError
-from sam2_core.exporters.files import inside, make_folder, new_file, reading, remove_others
+from sam2_core.exporters.files import exported, inside, make_folder, reading, remove_others
 from sam2_core.exporters.frames import check_ids, gather, known_frames, paint
 from sam2_core.exporters.labels import read_tiffs
 from sam2_core.types import Masklet, Video
@@ -57,10 +57,10 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
         labels = np.zeros(video.size, np.uint16)
         if frame_index in known:
             labels = tracks.relabel(frame_index, paint(masklets, frame_index, video.size).astype(np.uint16))
-        with new_file(target / written[-1]) as temporary:
+        with exported(target / written[-1]) as temporary:
             tifffile.imwrite(temporary, labels, compression="zlib", metadata=None, photometric="minisblack")
     remove_others(target, written)
-    with new_file(target / "res_track.txt") as temporary:
+    with exported(target / "res_track.txt") as temporary:
         temporary.write_text("".join(map(str, tracks.all)), encoding="ascii")
     return target
 

@@ -1,4 +1,4 @@
-"""Files that are complete or absent, and one-line errors."""
+"""What the formats share: files that are complete or absent, and one-line errors that name them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sam2_core.errors import ExportError, SAM2Error
+from sam2_core import files
+from sam2_core.errors import ExportError, SAM2Error, reason
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder, and rename it to ``path`` once the block has succeeded.
+def exported(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes ``path`` once the block has succeeded, as ``files.new_file``.
 
     Raises:
         ExportError: if the folder cannot be made or written, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        make_folder(path.parent)
-        try:
+        with files.new_file(path) as temporary:
             yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(f"cannot write {str(path)!r}: {reason(error)}") from error
 
@@ -34,16 +30,14 @@ def new_file(path: Path) -> Iterator[Path]:
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, if they are not there; ExportError if that fails."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ExportError(f"cannot write into {str(folder)!r}: a file is in the place of a folder") from error
+        files.make_folder(folder)
     except OSError as error:
         raise ExportError(f"cannot make the folder {str(folder)!r}: {reason(error)}") from error
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> Path:
     """Write an object; values that are iterators are written item by item and never held as a whole."""
-    with new_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with exported(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         before = "{"
         for key, value in document.items():
             file.write(f"{before}\n{json.dumps(key)}: ")
@@ -70,10 +64,25 @@ def remove_others(folder: Path, written: Iterable[str]) -> None:
 
     A list beside the folder says which files are ours; nothing else is ever touched.
     """
-    ours, kept = folder.parent / f".{folder.name}.sam2", sorted(set(written))
+    try:
+        halves = [path.name for path in folder.glob(".*.part")]
+    except OSError as error:
+        raise ExportError(f"cannot clear {str(folder)!r}: {reason(error)}") from error
+    remove_earlier(folder, folder.parent / f".{folder.name}.sam2", written, halves)
+
+
+def remove_earlier(folder: Path, ours: Path, written: Iterable[str], halves: Iterable[str] = ()) -> None:
+    """Remove the files of a folder that a list names as ours and that were not written now; renew the list.
+
+    Args:
+        folder: where they are.
+        ours: the list.
+        written: the names of the files that stay.
+        halves: more names of files to remove.
+    """
+    kept = sorted(set(written))
     try:
         earlier = ours.read_text(encoding="utf-8").splitlines() if ours.is_file() else []
-        halves = [path.name for path in folder.glob(".*.part")]
         for name in {*earlier, *halves} - {*kept}:
             (folder / Path(name).name).unlink(missing_ok=True)
         ours.write_text("\n".join(kept), encoding="utf-8")
@@ -96,14 +105,6 @@ def reading(path: Path) -> Iterator[None]:
         raise _ReadError(f"cannot read {str(path)!r}: {error}") from error
     except Exception as error:  # half a dozen libraries read here, each with its own errors
         raise _ReadError(f"cannot read {str(path)!r}: {reason(error)}") from error
-
-
-def reason(error: BaseException) -> str:
-    """An error in a few words, on one line."""
-    if isinstance(error, KeyError):
-        return f"the key {error.args[0]!r} is missing"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())
 
 
 def load_json(path: Path) -> dict[str, Any]:

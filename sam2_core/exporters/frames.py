@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam2_core import masks
 from sam2_core.errors import ExportError
+from sam2_core.label_images import read_label_image
 from sam2_core.types import Masklet, MaskletFrame, RunLengths
 
 Size = tuple[int, int]
@@ -93,14 +94,9 @@ def gather(found: Iterable[Read]) -> dict[int, Masklet]:
     return {i + shift: Masklet(i + shift, dict(sorted(frames[i].items()))) for i in sorted(frames)}
 
 
-def read_labels_of(frame_index: int, labels: NDArray[Any]) -> Iterable[Read]:
-    """The objects of one label image."""
-    labels = np.squeeze(labels)
-    if labels.ndim != 2 or labels.dtype.kind not in "uib":
-        raise ExportError(f"frame {frame_index} is no label image: {labels.dtype} of shape {labels.shape}")
-    if labels.min(initial=0) < 0:
-        raise ExportError(f"frame {frame_index} holds the label {labels.min()}; labels start at 0")
-    for object_id, encoded in masks.encode_labels(labels).items():
+def labels_on(frame_index: int, file: Path) -> Iterator[Read]:
+    """The objects of the label image in a file, which is that of a frame."""
+    for object_id, encoded in masks.encode_labels(read_label_image(file)).items():
         yield frame_index, object_id, encoded, None
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sam2_core.exporters.files import inside, make_folder, new_file, numbered, reading, remove_others
-from sam2_core.exporters.frames import Read, check_ids, gather, known_frames, paint, read_labels_of
-from sam2_core.types import Masklet, Video
+from sam2_core.exporters.files import exported, inside, make_folder, numbered, reading, remove_others
+from sam2_core.exporters.frames import Read, check_ids, gather, known_frames, labels_on, paint
+from sam2_core.types import HIGHEST_ID, Masklet, Video
 
 
 def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
@@ -23,14 +23,14 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
     """
     import tifffile  # with the format, not with the package
 
-    check_ids(masklets, 2**31 - 1, "a label image", "coco")
+    check_ids(masklets, HIGHEST_ID, "a label image", "coco")
     dtype = np.uint16 if max(masklets, default=0) < 2**16 else np.uint32
     target, written = Path(folder) / "labels", []
     make_folder(target)
     for frame_index in known_frames(masklets):
         written.append(f"{frame_index:05d}.tif")
         image = paint(masklets, frame_index, video.size).astype(dtype)
-        with new_file(target / written[-1]) as temporary:
+        with exported(target / written[-1]) as temporary:
             tifffile.imwrite(temporary, image, compression="zlib", metadata=None, photometric="minisblack")
     remove_others(target, written)
     return target
@@ -51,8 +51,6 @@ def read(path: str | Path) -> dict[int, Masklet]:
 
 def read_tiffs(folder: Path) -> Iterator[Read]:
     """The objects in a folder of label TIFFs."""
-    import tifffile  # with the format, not with the package
-
     for frame_index, file in numbered(folder, ".tif", ".tiff").items():
         with reading(file):
-            yield from read_labels_of(frame_index, tifffile.imread(file))
+            yield from labels_on(frame_index, file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from fractions import Fraction
 from functools import cache
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_core.errors import ExportError
-from sam2_core.exporters.files import new_file, reason
+from sam2_core.errors import ExportError, reason
+from sam2_core.exporters.files import exported, remove_earlier
 from sam2_core.exporters.frames import known_frames, on_frame, score
 from sam2_core.types import Image, Mask, Masklet, MaskletFrame, RunLengths, Video
 
@@ -23,51 +23,52 @@ FRAME_RATE = 10
 
 
 def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
-    """Write ``overlay.mp4`` and return its path.
+    """Write ``overlay.mp4``, or ``overlay.png`` if one frame is known, and return its path.
 
     Frames are the known ones (all of them if nothing is known), at the ``frame_rate`` of the video or, if
     it has none or less than 1 per second, at 10. A white outline marks what the user prompted. Frames of
-    odd size get one more row or column. The video is H.264, or MPEG-4 where the encoder is missing.
+    odd size get one more row or column in a film. It is H.264, or MPEG-4 where the encoder is missing.
+    A list beside it says which of the two files is ours; that of an earlier export goes.
 
     Raises:
         ExportError: if there is no frame, or the file cannot be written.
         VideoError: if a frame cannot be read.
     """
-    import av  # with the format, not with the package
-
-    target, frames = Path(folder) / "overlay.mp4", known_frames(masklets) or range(len(video))
+    frames = known_frames(masklets) or range(len(video))
     if not frames:
         raise ExportError("the video has no frames yet, so there is nothing to show")
-    with new_file(target) as temporary:
-        try:
-            with closing(av.open(f"file:{temporary}", "w", format="mp4")) as container:
-                stream = _stream(container, video)
-                for frame_index in frames:
-                    known = on_frame(masklets, frame_index, video.size)
-                    picture = _even(draw(np.asarray(video[frame_index]), known))
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-                container.mux(stream.encode(None))
-        except av.FFmpegError as error:
-            raise ExportError(f"cannot write {str(target)!r}: {reason(error)}") from error
+    pictures = (
+        draw(np.asarray(video[frame_index]), on_frame(masklets, frame_index, video.size))
+        for frame_index in frames
+    )
+    target = Path(folder) / ("overlay.png" if len(frames) == 1 else "overlay.mp4")
+    with exported(target) as temporary:
+        if len(frames) == 1:
+            _write_picture(temporary, next(pictures))
+        else:
+            _write_film(temporary, pictures, video)
+    remove_earlier(Path(folder), Path(folder) / ".overlay.sam2", [target.name])
     return target
 
 
-def export_picture(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
-    """Write ``overlay.png`` if one frame is known, at its own size; else a film, as ``export`` does.
-
-    Raises:
-        ExportError: if the file cannot be written.
-        VideoError: if the frame cannot be read.
-    """
+def _write_picture(path: Path, picture: Image) -> None:
     from PIL import Image as pillow  # with the format, not with the package
 
-    frames = known_frames(masklets)
-    if len(frames) != 1:
-        return export(masklets, video, folder)
-    target, known = Path(folder) / "overlay.png", on_frame(masklets, frames[0], video.size)
-    with new_file(target) as temporary:
-        pillow.fromarray(draw(np.asarray(video[frames[0]]), known)).save(temporary, format="PNG")
-    return target
+    pillow.fromarray(picture).save(path, format="PNG")
+
+
+def _write_film(path: Path, pictures: Iterable[Image], video: Video) -> None:
+    import av  # with the format, not with the package
+
+    try:
+        with closing(av.open(f"file:{path}", "w", format="mp4")) as container:
+            stream = _stream(container, video)
+            for picture in pictures:
+                frame = av.VideoFrame.from_ndarray(_even(picture), format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    except av.FFmpegError as error:
+        raise OSError(error.errno, reason(error)) from error
 
 
 def _stream(container: Any, video: Video) -> Any:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sam2_core.errors import ModelError
+from sam2_core.errors import ModelError, reason
 from sam2_core.models.config import CONFIGS, ConvTrunkConfig, HieraConfig, SAM2Config
 from sam2_core.models.hub_names import from_hub_names, hub_name, is_hub_layout
 from sam2_core.models.sam2 import SAM2
@@ -97,8 +97,7 @@ def _read_pickle(path: Path) -> State:
             raise ModelError(f"{str(path)!r} holds code, not only tensors; nothing of it was run") from None
         raise ModelError(f"{str(path)!r} is not a checkpoint, or it is damaged; get it again") from None
     except Exception as error:  # a hostile or damaged file may raise anything
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelError(f"{str(path)!r} cannot be read; it may be cut off: {reason}") from None
+        raise ModelError(f"{str(path)!r} cannot be read; it may be cut off: {reason(error)}") from None
     if isinstance(content, dict) and isinstance(content.get("model"), Mapping):
         content = content["model"]
     if not isinstance(content, Mapping) or not all(_is_entry(*item) for item in content.items()):
@@ -116,7 +115,9 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{str(path)!r} cannot be read as safetensors; get it again: {error}") from None
+        raise ModelError(
+            f"{str(path)!r} cannot be read as safetensors; get it again: {reason(error)}"
+        ) from None
 
 
 def _whole_number(text: str, path: Path) -> int:

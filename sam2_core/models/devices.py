@@ -21,7 +21,7 @@ def choose(device: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        torch.zeros(1, device=chosen).tolist()  # "meta" makes tensors that hold nothing
     except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them, by device
         raise ModelError(f"the device {device!r} cannot be used here; give auto, cpu, cuda or mps") from error
     return chosen

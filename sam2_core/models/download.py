@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import urllib.parse
 import urllib.request
@@ -12,7 +11,8 @@ from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from sam2_core.errors import ModelError
+from sam2_core.errors import ModelError, reason
+from sam2_core.files import new_file
 
 TIMEOUT = 30.0
 """Seconds without an answer after which a server counts as absent."""
@@ -77,25 +77,21 @@ def download(url: str, target: Path, sha256: str | None = None) -> Generator[Pro
         Unreachable: if the server does not answer, or not with the whole file.
         ModelError: if the hash is another one.
     """
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        digest, told = yield from _receive(url, partial)
-        expected = sha256 or told
-        if expected and digest != expected.lower():
-            raise ModelError(f"{url} gave a file with the sha256 {digest}; expected {expected}")
-        partial.replace(target)
+        with new_file(target) as partial:
+            digest, told = yield from _receive(url, partial)
+            expected = sha256 or told
+            if expected and digest != expected.lower():
+                raise ModelError(f"{url} gave a file with the sha256 {digest}; expected {expected}")
     except (OSError, HTTPException) as error:
-        raise Unreachable(f"{urllib.parse.urlsplit(url).netloc}: {_reason(error)}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise Unreachable(f"{urllib.parse.urlsplit(url).netloc}: {reason(_cause(error))}") from error
     return digest
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong, in a few words."""
+def _cause(error: Exception) -> Exception:
+    """What went wrong beneath."""
     cause = getattr(error, "reason", None)  # of a URLError; that of an HTTPError is a text without its number
-    cause = cause if isinstance(cause, Exception) else error
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return cause if isinstance(cause, Exception) else error
 
 
 def _receive(url: str, partial: Path) -> Generator[Progress, None, tuple[str, str | None]]:

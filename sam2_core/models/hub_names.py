@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor
 
 _PLACE_MATRIX = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
@@ -75,14 +74,6 @@ def hub_name(name: str) -> str:
 def is_hub_layout(names: Iterable[str]) -> bool:
     """Whether the names are those of the hub."""
     return any(name.startswith("vision_encoder.") for name in names)
-
-
-def to_hub_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict in Meta's names -> the same in the hub's."""
-    renamed = {hub_name(name): tensor for name, tensor in state.items() if name not in _POINTS}
-    renamed[_STACKED_POINTS] = torch.cat([state[name] for name in _POINTS])
-    renamed[_PLACE_COPY] = state[_PLACE_MATRIX]
-    return renamed
 
 
 def from_hub_names(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:

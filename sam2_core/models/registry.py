@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from sam2_core.errors import ModelError
+from sam2_core.errors import ModelError, reason
+from sam2_core.files import make_folder, new_file
 from sam2_core.models.download import Progress, Unreachable, download, sha256_of
 
 
@@ -49,6 +50,9 @@ def _published() -> dict[str, Published]:
             found[name] = Published(name, file_name, url, f"facebook/{version}-hiera-{size}")
     return found
 
+
+SUFFIXES = frozenset({".pt", ".pth", ".safetensors"})
+"""Of the files that hold a checkpoint."""
 
 PUBLISHED: Mapping[str, Published] = MappingProxyType(_published())
 """The eight published models by name."""
@@ -143,13 +147,12 @@ def import_file(path: Path, name: str | None = None, sha256: str | None = None) 
     if target.is_file() and sha256_of(target) != digest:
         raise ModelError(f"another file is already at {str(target)!r}; remove it first")
     _make_folder()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        shutil.copyfile(path, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    _record(target, digest)
+        with new_file(target) as partial:
+            shutil.copyfile(path, partial)
+        _record(target, digest)
+    except OSError as error:
+        raise ModelError(f"cannot write {str(target)!r}: {reason(error)}") from error
     return target
 
 
@@ -190,14 +193,15 @@ def _sidecar(path: Path) -> Path:
 
 def _record(path: Path, digest: str) -> None:
     """Write the hash beside the file, as sha256sum does."""
-    _sidecar(path).write_text(f"{digest}  {path.name}\n")
+    with new_file(_sidecar(path)) as partial:
+        partial.write_text(f"{digest}  {path.name}\n")
 
 
 def _make_folder() -> None:
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
+        make_folder(cache_folder())
     except OSError as error:
-        raise ModelError(f"cannot make the folder {str(cache_folder())!r}: {error.strerror}") from None
+        raise ModelError(f"cannot make the folder {str(cache_folder())!r}: {reason(error)}") from error
 
 
 def _by_hand(model: Published) -> str:

@@ -25,8 +25,24 @@ from sam2_core.models.prompt_encoder import PointPrompts, PromptEncoder
 NO_OBJECT = -1024.0
 """The logit of every pixel of an object that is not there."""
 
+MASK_LOGIT = 10
+"""What stands for a mask that is certain: 10 inside, -10 outside (the same for its object score)."""
+
+CLAMP = 32.0
+"""Largest logit that is given back to the decoder."""
+
 STABLE_MARGIN, STABLE_SHARE = 0.05, 0.98
 """A mask is stable if that share of it survives a threshold that is raised by the margin."""
+
+
+def mask_to_logits(mask: Tensor) -> Tensor:
+    """A mask between 0 and 1 as logits."""
+    return mask * (2 * MASK_LOGIT) - MASK_LOGIT
+
+
+def clamped(logits: Tensor) -> Tensor:
+    """An earlier answer as the decoder wants it back: logits of at most +-32, as in SAM 2's training."""
+    return logits.clamp(-CLAMP, CLAMP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +58,6 @@ class Features:
     stride16: Tensor
     stride8: Tensor
     stride4: Tensor
-
-    def select(self, index: int | slice | Tensor) -> Features:
-        """Some of the frames; a single number gives a batch of one."""
-        if isinstance(index, int):
-            index = slice(index, index + 1)
-        return Features(self.stride16[index], self.stride8[index], self.stride4[index])
 
     def expand(self, n: int) -> Features:
         """One frame as a batch of n, without copying it."""
@@ -130,8 +140,7 @@ class SAM2(nn.Module):
             features: of one frame for all objects, or one frame per object.
             points: points and boxes of n objects.
             memory: what n objects remember; without it the frame is taken on its own.
-            previous_logits_n1hw: an earlier mask to correct, ``(n, 1, height / 4, width / 4)``; SAM 2 was
-                trained with logits clamped to +-32.
+            previous_logits_n1hw: an earlier mask to correct, ``(n, 1, height / 4, width / 4)``, ``clamped``.
             multimask: choose the best of whole, part and subpart; else the single mask.
             stability_fallback: take the best of the three all the same where the single mask is not stable.
         """
@@ -163,7 +172,8 @@ class SAM2(nn.Module):
         """
         size, dtype = features.stride4.shape[-2:], features.stride16.dtype
         full_n1hw = masks_n1hw.float()  # torch antialiases no bfloat16
-        logits_n1hw = F.interpolate(full_n1hw * 20 - 10, size, mode="bilinear", antialias=True).to(dtype)
+        sure_n1hw = mask_to_logits(full_n1hw)
+        logits_n1hw = F.interpolate(sure_n1hw, size, mode="bilinear", antialias=True).to(dtype)
         # The pointer comes from the decoder, without memory and without the embedding that stands for it.
         decoded = self._decode(features.stride16, features, None, self.mask_downsample(full_n1hw.to(dtype)))
         pointer_nd = self.obj_ptr_proj(decoded.tokens_n4d[:, 0])
@@ -175,7 +185,7 @@ class SAM2(nn.Module):
             logits_n1hw,
             ones_n1,
             ones_n1[:, 0],
-            torch.where(there_n1, 10 * ones_n1, -10 * ones_n1),
+            mask_to_logits(there_n1.to(ones_n1.dtype)),
             torch.where(seen_n1, pointer_nd, self.no_obj_ptr),
         )
 
@@ -200,16 +210,39 @@ class SAM2(nn.Module):
         if logits_n1hw.shape[-2:] != (16 * height, 16 * width):
             full_n1hw = F.interpolate(logits_n1hw, (16 * height, 16 * width), mode="bilinear")
         mask_n1hw = (full_n1hw > 0).to(full_n1hw.dtype) if binarise else torch.sigmoid(full_n1hw)
-        memory_ndhw: Tensor = self.memory_encoder(features.stride16, mask_n1hw * 20 - 10)
+        memory_ndhw: Tensor = self.memory_encoder(features.stride16, mask_to_logits(mask_n1hw))
         if self.no_obj_embed_spatial is None:
             return memory_ndhw
         absent_n1 = (object_score_n1 <= 0).to(memory_ndhw.dtype)
         return memory_ndhw + (absent_n1 * self.no_obj_embed_spatial)[..., None, None]
 
+    def recall(
+        self,
+        conditioning: Sequence[tuple[float, Tensor, Tensor]],
+        recent: Sequence[tuple[int, Tensor | None, Tensor]],
+    ) -> MemoryTokens:
+        """Put together what n objects remember, each memory at the place that its distance gives it.
+
+        Spatial memories: prompted frames first, then tracked ones from old to new. Pointers: prompted frames
+        that lie behind (or are this one), then tracked ones from new to old (SAM 2, ``SAM2Base``).
+
+        Args:
+            conditioning: of prompted frames, how far back they lie (ahead: below 0), their memories
+                ``(n, memory_dim, height, width)`` and their object pointers ``(n, dim)``.
+            recent: the same of tracked frames from new to old, from one step back on; without a memory if
+                only the pointer is read.
+        """
+        prompted_slot, pointer_span = self.config.memory_slots - 1, self.config.pointers - 1
+        spatial = [(memory, prompted_slot) for _, memory, _ in conditioning]
+        spatial += [(memory, steps - 1) for steps, memory, _ in reversed(recent) if memory is not None]
+        pointers = [(pointer, steps / pointer_span) for steps, _, pointer in conditioning if steps >= 0]
+        pointers += [(pointer, steps / pointer_span) for steps, _, pointer in recent]
+        return self.memory_tokens(spatial, pointers)
+
     def memory_tokens(
         self, spatial: Sequence[tuple[Tensor, int]], pointers: Sequence[tuple[Tensor, float]]
     ) -> MemoryTokens:
-        """Put together what n objects remember.
+        """Memories and pointers at given places; ``recall`` finds the places.
 
         Args:
             spatial: memories ``(n, memory_dim, height, width)``, each with its temporal position: 0 for the

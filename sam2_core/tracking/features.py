@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from sam2_core.hookspecs import Features, VideoModel
 from sam2_core.types import Video
+from sam2_core.videos.frames import frame_of
 
 MAX_FRAMES = 32
 """Whatever the budget: a small model would fill it with frames that nobody looks at again."""
@@ -34,9 +35,13 @@ class FeatureCache:
         return len(self._kept)
 
     def __getitem__(self, frame_index: int) -> Features:
-        """The features of a frame; reads and encodes it if they are not at hand."""
+        """The features of a frame; reads and encodes it if they are not at hand.
+
+        Raises:
+            VideoError: if it cannot be read, or is no 8-bit RGB image of the size of the video.
+        """
         if frame_index not in self._kept:
-            self._kept[frame_index] = self._model.encode_image(self._video[frame_index])
+            self._kept[frame_index] = self._model.encode_image(frame_of(self._video, frame_index))
         self._kept.move_to_end(frame_index)
         while len(self._kept) > 1 and (len(self) > MAX_FRAMES or self.nbytes > self._budget):
             self._kept.popitem(last=False)

@@ -45,7 +45,7 @@ class Unfinished(NamedTuple):
         """All memories, each once, by their identity."""
         state = self.state or CanonicalPass(0, 0, {}, {})
         banks = [*state.banks.values(), *(point.bank for point in self.newest.values())]
-        held: list[Mapping[int, Memory]] = [self.conditioning, state.seed]
+        held: list[Mapping[int, Memory]] = [self.conditioning, state.first_memories]
         held += [part for bank in banks for part in (bank.conditioning, bank.recent)]
         return {id(memory): memory for part in held for memory in part.values()}
 
@@ -149,7 +149,7 @@ def _described(unfinished: Unfinished, numbers: Mapping[int, int]) -> dict[str, 
             "forward": state.forward,
             "backward": state.backward,
             "banks": [(direction, bank(of)) for direction, of in state.banks.items()],
-            "seed": numbered(state.seed),
+            "first_memories": numbered(state.first_memories),
         },
         "newest": [(d, point.frame_index, bank(point.bank)) for d, point in unfinished.newest.items()],
     }
@@ -166,6 +166,8 @@ def _unfinished(entry: Mapping[str, Any], memories: Sequence[Memory], spans: Spa
     state, stood = None, entry["pass"]
     if stood is not None:
         banks = {direction: bank(given) for direction, given in stood["banks"]}
-        state = CanonicalPass(index(stood["forward"]), index(stood["backward"]), banks, held(stood["seed"]))
+        state = CanonicalPass(
+            index(stood["forward"]), index(stood["backward"]), banks, held(stood["first_memories"])
+        )
     newest = {d: RestartPoint(index(frame_index), bank(given)) for d, frame_index, given in entry["newest"]}
     return Unfinished(held(entry["conditioning"]), state, newest)

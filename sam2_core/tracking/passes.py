@@ -95,7 +95,7 @@ def _forward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) 
     for track, bank in _advance(tracker, standing, frame_index, 1):
         state = track.canonical_pass()
         state.forward = track.after(frame_index + 1)
-        _plant(state, track, frame_index, bank)
+        _keep_first(state, track, frame_index, bank)
 
 
 def _backward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) -> None:
@@ -103,7 +103,7 @@ def _backward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int)
     for track in tracks:
         if frame_index == track.first - 1:
             state = track.canonical_pass()
-            state.banks[-1] = MemoryBank(track.spans, recent=MappingProxyType(dict(state.seed)))
+            state.banks[-1] = MemoryBank(track.spans, recent=MappingProxyType(dict(state.first_memories)))
     for track, _ in _advance(tracker, tracks, frame_index, -1):
         track.canonical_pass().backward = frame_index - 1
 
@@ -123,13 +123,13 @@ def _advance(
         yield step.track, bank
 
 
-def _plant(state: CanonicalPass, track: ObjectTrack, frame_index: int, bank: MemoryBank) -> None:
+def _keep_first(state: CanonicalPass, track: ObjectTrack, frame_index: int, bank: MemoryBank) -> None:
     """Keep the memories of the first frames for the backward pass, which reads them as the references do."""
     behind = frame_index - track.first + 1  # steps from the first frame of the backward pass
     if track.first == 0 or behind > track.spans.pointer:
         return
     memory = bank.recent[frame_index]
-    state.seed[frame_index] = memory if behind <= track.spans.memory else memory.faded()
+    state.first_memories[frame_index] = memory if behind <= track.spans.memory else memory.faded()
     state.backward = track.first - 1  # a live video grew: the backward pass would now read this memory
 
 

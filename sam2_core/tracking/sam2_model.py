@@ -20,14 +20,11 @@ from sam2_core.hookspecs import Memories, Segmentation
 from sam2_core.models import checkpoints, devices
 from sam2_core.models.config import SAM2Config
 from sam2_core.models.preprocess import preprocess
-from sam2_core.models.sam2 import SAM2, Prediction
+from sam2_core.models.sam2 import SAM2, Prediction, clamped, mask_to_logits
 from sam2_core.models.sam2 import Features as ImageFeatures
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.upsample import mask_of
 from sam2_core.types import Image, Prompt
-
-CLAMP = 32.0
-"""Largest logit that is fed back to the decoder (as in training)."""
 
 BATCH = 64
 """Objects in one call at most; more only cost memory."""
@@ -120,8 +117,9 @@ class Sam2Model:
         self.network = network.to(device).eval()
         self.memory_span = network.config.memory_slots - 1
         self.pointer_span = network.config.pointers - 1
-        self.batch = 1 if precision == "exact" else batch_of(network.config)
+        self.batch = 1 if precision == "exact" else batch_of(network.config)  # which may be 1 too
         self._device = device
+        self._exact = precision == "exact"
         self._bfloat16 = precision != "exact" and devices.prefers_bfloat16(device)
 
     @cached_property
@@ -130,7 +128,7 @@ class Sam2Model:
         checksum = 0
         for tensor in self.network.state_dict().values():
             checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
-        arithmetic = "float32" if self.batch == 1 else f"batched, bfloat16 {self._bfloat16}"
+        arithmetic = "float32" if self._exact else f"batched, bfloat16 {self._bfloat16}"
         return f"{self.network.config}, {arithmetic}, {self._device.type}, {checksum:08x}"
 
     @contextmanager
@@ -150,7 +148,7 @@ class Sam2Model:
         """The mask of a prompt, without memory; the logits of the step before are fed back."""
         if prompt.mask is not None:
             return self._painted(features, prompt)
-        previous = before.raw.logits_11hw.clamp(-CLAMP, CLAMP) if before is not None else None
+        previous = clamped(before.raw.logits_11hw) if before is not None else None
         prediction = self._decode(features, prompt, previous)
         return self._segmentations(prediction, features.size)[0]
 
@@ -161,7 +159,7 @@ class Sam2Model:
             painted = sam2_prompts.to_model_mask(prompt.mask, self.network.config.image_size).to(self._device)
             prediction = self.network.segment_mask(features.image, painted)
         # The memory is made from the mask as painted, not from its small copy.
-        decoded = Decoded(painted * 20 - 10, prediction.pointer_nd, prediction.object_score_n1)
+        decoded = Decoded(mask_to_logits(painted), prediction.pointer_nd, prediction.object_score_n1)
         return Segmentation(masks.encode(prompt.mask), 1.0, True, decoded)
 
     def candidates(self, features: Frame, prompt: Prompt) -> Sequence[Segmentation]:
@@ -198,9 +196,7 @@ class Sam2Model:
         found: dict[int, Segmentation] = {}
         for indices in groups.values():
             with self._running():
-                tokens = sam2_prompts.to_tokens(
-                    self.network, [memories[i] for i in indices], self.pointer_span
-                )
+                tokens = sam2_prompts.to_tokens(self.network, [memories[i] for i in indices])
                 previous = None
                 if self.network.config.previous_mask_tracking:
                     previous = sam2_prompts.previous_masks([memories[i] for i in indices])
@@ -234,7 +230,7 @@ class Sam2Model:
         if not self.network.config.previous_mask_tracking:
             return [Sam2Memory(memories[i], d.pointer_1d) for i, d in enumerate(decoded)]
         side = self.network.config.image_size // 4
-        given = [sam2_prompts.to_size(d.logits_11hw, side).clamp(-CLAMP, CLAMP) for d in decoded]
+        given = [clamped(sam2_prompts.to_size(d.logits_11hw, side)) for d in decoded]
         return [Sam2Memory(memories[i], d.pointer_1d, given[i]) for i, d in enumerate(decoded)]
 
     def memory_arrays(self, memory: Sam2Memory) -> dict[str, NDArray[Any]]:

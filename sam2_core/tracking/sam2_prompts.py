@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from sam2_core.hookspecs import Memories
 from sam2_core.models.memory_attention import MemoryTokens
 from sam2_core.models.prompt_encoder import PointPrompts
-from sam2_core.models.sam2 import SAM2
+from sam2_core.models.sam2 import SAM2, mask_to_logits
 from sam2_core.types import Mask, Prompt
 
 BOX_CORNERS = (2, 3)
@@ -45,7 +45,7 @@ def to_model_mask(mask: Mask, size: int) -> Tensor:
 
 def to_logits(mask: Mask, size: int) -> Tensor:
     """A mask as the logits that the decoder would have given, ``(1, 1, size / 4, size / 4)``."""
-    return to_size(to_model_mask(mask, size) * 20 - 10, size // 4)
+    return to_size(mask_to_logits(to_model_mask(mask, size)), size // 4)
 
 
 def to_size(logits_11hw: Tensor, side: int) -> Tensor:
@@ -75,30 +75,25 @@ def previous_masks(group: Sequence[Memories]) -> Tensor | None:
     return torch.cat(found).float()
 
 
-def to_tokens(network: SAM2, group: Sequence[Memories], pointer_span: int) -> MemoryTokens:
-    """The memory tokens of objects with one signature.
-
-    Spatial memories: prompted frames first, then tracked ones from old to new. Pointers: prompted frames that
-    lie behind (or are this one), then tracked ones from new to old (SAM 2, ``SAM2Base``).
-    """
-    first, conditioning_slot = group[0], network.config.memory_slots - 1
+def to_tokens(network: SAM2, group: Sequence[Memories]) -> MemoryTokens:
+    """The memory tokens of objects with one signature."""
+    first = group[0]
 
     def stack(kind: str, index: int, name: str) -> Tensor:
         return torch.cat([getattr(getattr(m, kind)[index][1], name) for m in group]).float()
 
-    spatial = [
-        (stack("conditioning", i, "spatial_1chw"), conditioning_slot) for i in range(len(first.conditioning))
-    ]
-    for i in reversed(range(len(first.recent))):
-        steps, memory = first.recent[i]
-        if memory.spatial_1chw is not None:
-            spatial.append((stack("recent", i, "spatial_1chw"), steps - 1))
-    pointers = [
-        (stack("conditioning", i, "pointer_1d"), steps / pointer_span)
+    def spatial(kind: str, index: int) -> Tensor:
+        return stack(kind, index, "spatial_1chw")
+
+    def pointer(kind: str, index: int) -> Tensor:
+        return stack(kind, index, "pointer_1d")
+
+    conditioning = [
+        (steps, spatial("conditioning", i), pointer("conditioning", i))
         for i, (steps, _) in enumerate(first.conditioning)
-        if steps >= 0
     ]
-    pointers += [
-        (stack("recent", i, "pointer_1d"), steps / pointer_span) for i, (steps, _) in enumerate(first.recent)
+    recent = [
+        (steps, None if memory.spatial_1chw is None else spatial("recent", i), pointer("recent", i))
+        for i, (steps, memory) in enumerate(first.recent)
     ]
-    return network.memory_tokens(spatial, pointers)
+    return network.recall(conditioning, recent)

@@ -37,13 +37,13 @@ class CanonicalPass:
         forward: the next frame of the forward pass, never a prompted one.
         backward: the next frame of the backward pass.
         banks: the memories after the last frame of each pass, by direction.
-        seed: the memories of the first frames of the forward pass, which the backward pass reads.
+        first_memories: the memories of the first frames of the forward pass, which the backward pass reads.
     """
 
     forward: int
     backward: int
     banks: dict[int, MemoryBank]
-    seed: dict[int, Memory]
+    first_memories: dict[int, Memory]
 
     def stands_at(self, frame_index: int) -> bool:
         """Whether the forward pass goes on with this frame, and has the memories for it."""

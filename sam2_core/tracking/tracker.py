@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from sam2_core.errors import SessionError, VideoError
+from sam2_core.errors import VideoError
 from sam2_core.hookspecs import Memory, Segmentation, VideoModel
+from sam2_core.limits import Limits
 from sam2_core.tracking.bank import MemoryBank, Spans
 from sam2_core.tracking.features import FeatureCache
 from sam2_core.tracking.track import ObjectTrack
@@ -20,32 +21,6 @@ KEPT_CLICKS = 16
 """Prompts whose steps are kept, so that one more click costs one decode."""
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a session may keep besides its prompts and results; bytes are at least 0, frames at least 1.
-
-    Attributes:
-        feature_bytes: for the features of the frames seen last.
-        restart_bytes: for the restart points of all objects together; None for 16 MiB, or for as much as 32
-            points take if that is more (large models).
-        max_conditioning_frames: prompted frames that a frame reads at most; None for all (the references).
-        saved_bytes: for the memories in a saved session. Objects whose memories do not fit are tracked again
-            from their first prompt when it goes on, to the same masks.
-    """
-
-    feature_bytes: int = 256 * 2**20
-    restart_bytes: int | None = None
-    max_conditioning_frames: int | None = None
-    saved_bytes: int = 64 * 2**20
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be kept to."""
-        most = self.max_conditioning_frames
-        least = min(self.feature_bytes, self.restart_bytes or 0, self.saved_bytes)
-        if least < 0 or (most is not None and most < 1):
-            raise SessionError(f"these limits cannot be kept to: {self}")
 
 
 class Step(NamedTuple):
@@ -87,11 +62,11 @@ class Tracker:
         if prompt.mask is not None:  # large, and no click will follow
             return self.model.segment(self.features[prompt.frame_index], prompt, None)
         key = (prompt.frame_index, prompt.object_id)
-        steps = clicks(prompt)
+        steps = steps_of(prompt)
         done: list[Segmentation] = []
         if key in self._clicks:
             old, segmentations = self._clicks[key]
-            done = segmentations[: _shared(clicks(old), steps)]
+            done = segmentations[: _shared(steps_of(old), steps)]
         features = self.features[prompt.frame_index]
         for step in steps[len(done) :]:
             done.append(self.model.segment(features, step, done[-1] if done else None))
@@ -103,7 +78,7 @@ class Tracker:
 
     def candidates(self, prompt: Prompt) -> Sequence[Segmentation]:
         """The readings of a prompt, best predicted IoU first; a refined prompt has one, its mask."""
-        if len(clicks(prompt)) > 1:
+        if len(steps_of(prompt)) > 1:
             return [self.segment(prompt)]
         return self.model.candidates(self.features[prompt.frame_index], prompt)
 
@@ -175,7 +150,7 @@ class Tracker:
         return self.model.encode_memory(self.features[frame_index], segmentations, prompted=prompted)
 
 
-def clicks(prompt: Prompt) -> list[Prompt]:
+def steps_of(prompt: Prompt) -> list[Prompt]:
     """The prompt as it grew: the box (if there is one) or the first point, then one more point at a time."""
     if prompt.mask is not None:
         return [prompt]

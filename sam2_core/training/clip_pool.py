@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from sam2_core.exporters.files import new_file
+from sam2_core.files import new_file
 from sam2_core.training.clips import Clip
 from sam2_core.training.microscopy import make_microscopy
 from sam2_core.training.random import Random

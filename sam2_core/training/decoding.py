@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sam2_core.models.prompt_encoder import BOTTOM_RIGHT, PAD, POSITIVE, TOP_LEFT, PointPrompts
-from sam2_core.models.sam2 import SAM2, Features, Prediction
+from sam2_core.models.sam2 import SAM2, Features, Prediction, mask_to_logits
 from sam2_core.training.losses import LossWeights, StepLoss, step_loss
 from sam2_core.training.prompts import PromptMix, clicks, correction_clicks, noisy_boxes
 from sam2_core.training.random import Random
@@ -131,5 +131,6 @@ def correct_mask(
     points = with_click(None, clicks(rng, inner, 1.0), torch.ones(len(truth), device=truth.device).long())
     points = with_click(points, *correction_clicks(rng, shown, truth, mix))
     size = features.stride4.shape[-2:]
-    hard = functional.interpolate(shown[:, None].float() * 20 - 10, size, mode="bilinear", antialias=True)
+    given = mask_to_logits(shown[:, None].float())
+    hard = functional.interpolate(given, size, mode="bilinear", antialias=True)
     return network.segment(features, points, None, hard, multimask=False, stability_fallback=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,16 @@ class TrainingLog:
         self.path.write_text("".join(line + "\n" for line in lines))
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Add an entry; it has a ``step``."""
+        """Add an entry; it has a ``step``. Numbers that are not finite become null: JSON has none."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
-            file.write(json.dumps(dict(entry)) + "\n")
+            file.write(json.dumps(_finite(dict(entry)), allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _step(line: str) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from sam2_core.models.sam2 import SAM2
+from sam2_core.models.sam2 import SAM2, clamped
 from sam2_core.training.batches import sample_batch
 from sam2_core.training.clip_pool import ClipPool
 from sam2_core.training.decoding import (
@@ -70,7 +70,7 @@ class ImageSegmentation(Stage):
             loss = decoding_loss(Decoding(0, prediction, single, True), truth, visible, self.weights)
             losses.append(loss.total)
             metrics |= {f"clicks{turn}": float(loss.iou.mean())} if turn else iou_by_prompt(loss.iou, boxed)
-            previous = best_logits(prediction, single).detach().float().clamp(-32, 32)
+            previous = clamped(best_logits(prediction, single).detach().float())
             single = torch.ones_like(single)
             shown = upsampled_masks(previous, masks.shape[-1])
             points = with_click(points, *correction_clicks(rng, shown, masks, self.mix))

@@ -53,6 +53,10 @@ class Plan:
             step -= stage.steps
         return None
 
+    def description(self) -> dict[str, str]:
+        """What a checkpoint says of the plan it was made by: the seed, and a line per stage."""
+        return {"seed": str(self.seed), "stages": "\n".join(str(stage) for stage in self.stages)}
+
 
 class StageSteps(NamedTuple):
     """How many steps a stage of nano's plan takes by default, and what it teaches."""
@@ -63,15 +67,17 @@ class StageSteps(NamedTuple):
 
 NANO_STAGES: Mapping[str, StageSteps] = MappingProxyType(
     {
-        "draw": StageSteps(250, "the decoder alone, on noise: what a box and a click mean"),
-        "tell": StageSteps(300, "the encoder alone: to tell objects apart"),
-        "early": StageSteps(
+        "decoder-warm-up": StageSteps(250, "the decoder alone, on noise: what a box and a click mean"),
+        "encoder-warm-up": StageSteps(300, "the encoder alone: to tell objects apart"),
+        "image-warm-up": StageSteps(
             120, "single images, boxes and clicks, object and background balanced in the loss"
         ),
-        "images": StageSteps(160, "single images, boxes, clicks and corrections"),
-        "pairs": StageSteps(340, "two frames: to carry a mask over a large motion"),
-        "clips": StageSteps(650, "four frames: to go on from its own masks, sometimes corrected"),
-        "follow": StageSteps(
+        "image-segmentation": StageSteps(160, "single images, boxes, clicks and corrections"),
+        "two-frame-tracking": StageSteps(340, "two frames: to carry a mask over a large motion"),
+        "four-frame-tracking": StageSteps(
+            650, "four frames: to go on from its own masks, sometimes corrected"
+        ),
+        "long-tracking": StageSteps(
             3000, "four frames behind a burn-in: not to drift; and to mend a wrong mask with one click"
         ),
     }
@@ -94,10 +100,10 @@ def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed
     # Objects must not shrink from frame to frame (alpha), and of three masks the best shall be chosen (iou).
     weights = LossWeights(iou=2, alpha=0.5)
     balanced = LossWeights(focal=5, balanced=1)
-    images = ImageSegmentation(count["images"], learning_rate=4e-4, weights=weights)
-    early = replace(images, steps=count["early"], weights=balanced, max_corrections=1)
-    pairs = ClipTracking(
-        count["pairs"],
+    images = ImageSegmentation(count["image-segmentation"], learning_rate=4e-4, weights=weights)
+    image_warm_up = replace(images, steps=count["image-warm-up"], weights=balanced, max_corrections=1)
+    two_frames = ClipTracking(
+        count["two-frame-tracking"],
         learning_rate=4e-4,
         clips=6,
         frames=2,
@@ -109,9 +115,9 @@ def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed
         new_clips=0.8,
         weights=weights,
     )
-    clips = replace(
-        pairs,
-        steps=count["clips"],
+    four_frames = replace(
+        two_frames,
+        steps=count["four-frame-tracking"],
         clips=3,
         frames=4,
         stride=2,
@@ -119,16 +125,16 @@ def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed
         image_probability=0.25,
         new_clips=0.5,
     )
-    follow = replace(
-        clips,
-        steps=count["follow"],
+    long = replace(
+        four_frames,
+        steps=count["long-tracking"],
         burn_in=burn_in,
         stride=3,
         learning_rate=3e-4,
         final_learning_rate=1e-5,
-        cool_down_steps=count["follow"] // 3,
+        cool_down_steps=count["long-tracking"] // 3,
         image_stage=replace(images, mask_correction_probability=0.5),
         new_clips=2.0,
     )
-    warm_ups = (DecoderWarmUp(count["draw"]), EncoderWarmUp(count["tell"]))
-    return Plan(stages=(*warm_ups, early, images, pairs, clips, follow), seed=seed)
+    warm_ups = (DecoderWarmUp(count["decoder-warm-up"]), EncoderWarmUp(count["encoder-warm-up"]))
+    return Plan(stages=(*warm_ups, image_warm_up, images, two_frames, four_frames, long), seed=seed)

@@ -107,6 +107,18 @@ def _thickness(regions: Tensor) -> Tensor:
     return thick[:, 0]
 
 
+# How a mask goes wrong in ``degraded``, measured in sides of its box, pixels or standard deviations.
+_FAR_SHARE = 0.15  # so many masks are far off, as after a quick motion; the others have drifted a little
+_FAR, _NEAR = 0.2, 0.04  # standard deviation of the shift, in sides
+_LEFT_BEHIND_SHARE = 0.5  # so many of those far off also cover the old place
+_SMALLEST_SIDE = 4  # pixels; an object that is smaller is shifted as if it had this side
+_BLOBS = (5, 20)  # cells of the noise along a side of the picture: bits that are large, and crumbs
+_RIM = 5  # cells of 4 pixels: bits lie in the mask, or leak out of it by half of this
+_BITTEN_SHARE = 0.85  # so many of the large masks have bits; the others keep their outline
+_LARGE_SIDE = 6 * _CELL  # of an object with smaller sides nothing would be left
+_BIT_THRESHOLDS = (0.6, 2.2)  # of the noise: from a quarter of the mask down to a hundredth
+
+
 def degraded(rng: Random, masks: Tensor, merge_probability: float = 0.1) -> Tensor:
     """Masks as a tracker leaves them: shifted, trailing, bits lost or leaked, sometimes merged with another.
 
@@ -117,19 +129,19 @@ def degraded(rng: Random, masks: Tensor, merge_probability: float = 0.1) -> Tens
     """
     count, height, width = masks.shape
     extent = boxes(masks)
-    side = (extent[:, 2:] - extent[:, :2]).amax(1).clamp(min=4)
-    far = rng.chances(0.15, count)
-    shift = (rng.normal(count, 2) * (side * torch.where(far, 0.2, 0.04))[:, None]).round().long()
+    side = (extent[:, 2:] - extent[:, :2]).amax(1).clamp(min=_SMALLEST_SIDE)
+    far = rng.chances(_FAR_SHARE, count)
+    shift = (rng.normal(count, 2) * (side * torch.where(far, _FAR, _NEAR))[:, None]).round().long()
     row = (torch.arange(height, device=masks.device)[None, :, None] - shift[:, 1, None, None]) % height
     column = (torch.arange(width, device=masks.device)[None, None, :] - shift[:, 0, None, None]) % width
     moved = masks[torch.arange(count, device=masks.device)[:, None, None], row, column]
-    moved |= masks & (far & rng.chances(0.5, count))[:, None, None]  # what was left behind
+    moved |= masks & (far & rng.chances(_LEFT_BEHIND_SHARE, count))[:, None, None]
     moved |= masks.roll(1, 0) & rng.chances(merge_probability, count, 1, 1)
-    cells, coarse = rng.integer(5, 20), (height // _CELL, width // _CELL)
+    cells, coarse = rng.integer(*_BLOBS), (height // _CELL, width // _CELL)
     field = functional.interpolate(rng.normal(count, 1, cells, cells), coarse, mode="bicubic")
-    near = functional.max_pool2d(functional.max_pool2d(moved[:, None].float(), _CELL), 5, 1, 2) > 0
-    large = (side > 6 * _CELL) & rng.chances(0.85, count)  # of a small object nothing would be left
-    bitten = near & (field > rng.uniform(0.6, 2.2, count, 1, 1, 1)) & large.view(-1, 1, 1, 1)
+    near = functional.max_pool2d(functional.max_pool2d(moved[:, None].float(), _CELL), _RIM, 1, _RIM // 2) > 0
+    large = (side > _LARGE_SIDE) & rng.chances(_BITTEN_SHARE, count)
+    bitten = near & (field > rng.uniform(*_BIT_THRESHOLDS, count, 1, 1, 1)) & large.view(-1, 1, 1, 1)
     return moved ^ bitten[:, 0].repeat_interleave(_CELL, 1).repeat_interleave(_CELL, 2)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sam2_core.models.memory_attention import MemoryTokens
-from sam2_core.models.sam2 import SAM2, Features, Prediction
+from sam2_core.models.sam2 import SAM2, Features, Prediction, clamped, mask_to_logits
 from sam2_core.training.batches import Batch
 from sam2_core.training.decoding import (
     Decoding,
@@ -39,14 +39,13 @@ class BatchedMemoryBank:
     def tokens(self, network: SAM2, frame: int) -> MemoryTokens:
         """What a frame reads."""
         memory_span, pointer_span = network.config.memory_slots - 1, network.config.pointers - 1
-        spatial = [(memory, memory_span) for memory, _ in self.conditioning.values()]
-        distances = range(min(memory_span, frame), 0, -1)
-        spatial += [(self.tracked[frame - d][0], d - 1) for d in distances if frame - d in self.tracked]
-        pointers = [(p, (frame - t) / pointer_span) for t, (_, p) in self.conditioning.items()]
+        conditioning = [(frame - t, memory, pointer) for t, (memory, pointer) in self.conditioning.items()]
+        recent = []
         for distance in range(1, pointer_span + 1):
             if frame - distance in self.tracked:
-                pointers.append((self.tracked[frame - distance][1], distance / pointer_span))
-        return network.memory_tokens(spatial, pointers)
+                memory, pointer = self.tracked[frame - distance]
+                recent.append((distance, memory if distance <= memory_span else None, pointer))
+        return network.recall(conditioning, recent)
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _prompted_frame(
         yield Decoding(0, prediction, single, True)
         if turn < schedule.corrections:
             logits = best_logits(prediction, single).detach()
-            shown, previous = upsampled_masks(logits, truth.shape[-1]), logits.clamp(-32, 32)
+            shown, previous = upsampled_masks(logits, truth.shape[-1]), clamped(logits)
             points = with_click(points, *correction_clicks(rng, shown, truth, schedule.mix))
             multimask, single = False, torch.ones_like(single)
 
@@ -140,7 +139,7 @@ def _tracked(
     """What tracking gives, with the mask of the frame before if the network is one that is given it."""
     given = None
     if previous_n1hw is not None and network.config.previous_mask_tracking:
-        given = previous_n1hw.float().clamp(-32, 32)
+        given = clamped(previous_n1hw.float())
     return network.segment(features, None, tokens, given, multimask=False, stability_fallback=False)
 
 
@@ -168,7 +167,7 @@ def _remember(
     """Store the last answer of a frame; a given mask is stored at full size."""
     prediction, logits = decoding.prediction, decoding.prediction.logits_n1hw
     if prediction.all_logits_nkhw.shape[1] == 1:
-        logits = truth[:, None].float() * 20 - 10
+        logits = mask_to_logits(truth[:, None].float())
     memory = network.encode_memory(features, logits, prediction.object_score_n1, binarise=decoding.prompted)
     memories = bank.conditioning if decoding.prompted else bank.tracked
     memories[decoding.frame] = (memory, prediction.pointer_nd)

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 from sam2_core.training.parallel import Processes
@@ -24,8 +25,8 @@ _LOG_EVERY = 20
 
 def plan(arguments: argparse.Namespace) -> Plan:
     """Nano's plan with the numbers of steps that were asked for."""
-    steps = {name: getattr(arguments, name) for name in NANO_STAGES}
-    return nano_plan(steps, burn_in=arguments.lead, seed=arguments.seed)
+    steps = {name: getattr(arguments, name.replace("-", "_")) for name in NANO_STAGES}
+    return nano_plan(steps, burn_in=arguments.burn_in, seed=arguments.seed)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,10 +53,11 @@ def parser() -> argparse.ArgumentParser:
             f"--{name}", type=int, default=stage.steps, help=f"{stage.teaches} (%(default)s)", metavar="STEPS"
         )
     stages.add_argument(
-        "--lead",
+        "--burn-in",
         type=int,
         default=10,
-        help="burn-in of the last stage, in frames (%(default)s)",
+        help="in the last stage, at most so many frames are tracked before those that are learnt from "
+        "(%(default)s)",
         metavar="FRAMES",
     )
     return result
@@ -65,7 +67,9 @@ def main(argv: list[str] | None = None) -> int:
     """Train until the plan or the time is over."""
     arguments = parser().parse_args(argv)
     processes = Processes.join()
-    trainer = Trainer(plan(arguments), arguments.out, processes)
+    with warnings.catch_warnings():
+        warnings.showwarning = _say
+        trainer = Trainer(plan(arguments), arguments.out, processes)
     stopping = _stop_signal()
     start = time.monotonic()
     sums: dict[str, list[float]] = {}
@@ -83,6 +87,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _say(message: Warning | str, *where: object, **more: object) -> None:
+    """A warning as one line, without the place in our source."""
+    sys.stderr.write(f"warning: {message}\n")
+
+
 def _stop_signal() -> threading.Event:
     """Set by Ctrl-C and SIGTERM; torchrun sends either of them once more, which must not disturb saving."""
     stopping = threading.Event()
@@ -98,9 +107,10 @@ def _add(sums: dict[str, list[float]], progress: Progress) -> None:
 
 
 def _entry(progress: Progress, seconds: float, sums: dict[str, list[float]]) -> dict[str, object]:
-    """A line of the log: means since the last one; the learning rate in units of 1e-4."""
+    """A line of the log: means since the last one, learning rate in units of 1e-4; steps skipped so far."""
     means = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}
-    return {"step": progress.step, "stage": progress.stage, "seconds": round(seconds, 1)} | means
+    where = {"step": progress.step, "stage": progress.stage, "seconds": round(seconds, 1)}
+    return where | means | {"skipped": progress.skipped}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sam2_core.exporters.files import new_file
+from sam2_core.files import new_file
 from sam2_core.models import checkpoints
 from sam2_core.models.sam2 import SAM2
 from sam2_core.training.batches import sample_batch
@@ -42,6 +43,7 @@ class Progress:
         loss: of the clips of this process.
         metrics: of the same clips, such as IoU by kind of prompt; and the norm of the mean gradient.
         learning_rate: of this step.
+        skipped: how many steps of the run so far changed no weight, as their gradient was not finite.
     """
 
     step: int
@@ -49,6 +51,7 @@ class Progress:
     loss: float
     metrics: dict[str, float]
     learning_rate: float
+    skipped: int = 0
 
 
 class Trainer:
@@ -59,6 +62,7 @@ class Trainer:
         averaged: the moving average of its weights by name, buffers included.
         step: how many steps are done.
         clips_made: how many clips each process has made for them (a fraction counts towards the next one).
+        skipped: how many of the steps changed no weight, as their gradient was not finite.
     """
 
     def __init__(self, plan: Plan, folder: Path, processes: Processes | None = None) -> None:
@@ -86,6 +90,7 @@ class Trainer:
         self.averaged = _copy(self.network)
         self.step = 0
         self.clips_made = 0.0
+        self.skipped = 0
         self.log = TrainingLog(folder / "log.jsonl")
         self._resume()
 
@@ -124,13 +129,13 @@ class Trainer:
         shared_rng = Random(self._seed(-1))
         with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
             result = stage.training_step(self.network, self.pool, int(self.clips_made), rng, shared_rng)
-        result.loss.backward()  # type: ignore[no-untyped-call]
+        result.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         norm = self._optimise()
         self.step += 1
         self.clips_made += stage.new_clips
         self._average()
         metrics = result.metrics | {"norm": norm}
-        return Progress(self.step, stage.name, float(result.loss.detach()), metrics, rate)
+        return Progress(self.step, stage.name, float(result.loss.detach()), metrics, rate, self.skipped)
 
     def _optimise(self) -> float:
         """One step of the optimiser with the mean gradient of all processes; its norm."""
@@ -142,6 +147,8 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(weights, self.plan.max_gradient_norm)
         if bool(norm.isfinite()):
             self.optimiser.step()
+        else:
+            self.skipped += 1
         self.optimiser.zero_grad(set_to_none=False)
         return float(norm)
 
@@ -188,6 +195,8 @@ class Trainer:
         state = {
             "step": self.step,
             "clips_made": self.clips_made,
+            "skipped": self.skipped,
+            "plan": self.plan.description(),
             "network": self.network.state_dict(),
             "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(),
@@ -200,6 +209,9 @@ class Trainer:
             checkpoints.save(self.averaged_network(), part, torch.float16, steps=str(self.step))
 
     def _resume(self) -> None:
+        if self.processes.is_main:
+            for part in self.folder.glob(".*.part"):  # what a killed run had half written
+                part.unlink(missing_ok=True)
         if not self.checkpoint.exists():
             return
         state: dict[str, Any] = torch.load(
@@ -209,8 +221,20 @@ class Trainer:
         self.averaged = state["averaged"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.clips_made = state["step"], state["clips_made"]
+        self.skipped = state.get("skipped", 0)  # earlier checkpoints have neither this nor a plan
         if self.processes.is_main:
             self.log.resume(self.step)
+            self._warn_of_another_plan(state.get("plan", {}))
+
+    def _warn_of_another_plan(self, stored: dict[str, str]) -> None:
+        present = self.plan.description()
+        changed = [name for name in present if name in stored and stored[name] != present[name]]
+        if changed:
+            warnings.warn(
+                f"{str(self.checkpoint)!r} was made with other {' and '.join(changed)}; the run goes on at "
+                f"step {self.step} of the present plan, and is not one that a single command repeats",
+                stacklevel=2,
+            )
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
@@ -218,7 +242,11 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Matrices with weight decay; biases, norms and embeddings without. A checkpoint keeps their order."""
+    """Most matrices with weight decay; biases, norms and embeddings without. A checkpoint keeps their order.
+
+    The names also leave out matrices of the decoder's cross-attention ("token_to_image") and of the object
+    pointers; a run that is under way relies on it.
+    """
     plain: list[Tensor] = []
     decayed: list[Tensor] = []
     for name, weight in network.named_parameters():

@@ -7,10 +7,11 @@ What a source needs (PyAV, Pillow, tifffile, zarr) is imported when such a sourc
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sam2_core.errors import VideoError
+from sam2_core.errors import VideoError, reason
 from sam2_core.hookspecs import hookimpl
 from sam2_core.types import Video
 from sam2_core.videos.arrays import ArrayVideo, open_npy
@@ -35,13 +36,15 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 
+LONGEST_NAME = 100  # in messages
+
 ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 @hookimpl
-def sam2_open_video(source: Any) -> Video | None:
+def sam2_open_video(source: Any, options: ImageOptions | None) -> Video | None:
     """The built-in readers; None for what they do not know."""
-    return open_source(source)
+    return open_source(source, options or DEFAULT)
 
 
 def open_source(source: Any, options: ImageOptions = DEFAULT) -> Video | None:
@@ -55,7 +58,7 @@ def open_source(source: Any, options: ImageOptions = DEFAULT) -> Video | None:
         The video, or None if this package does not know what the source is.
 
     Warns:
-        IncompleteVideoWarning: for a video file that is cut off; the frames that it holds can be read.
+        IncompleteVideoWarning: for a film or a TIFF that is cut off; the frames that it holds can be read.
 
     Raises:
         VideoError: if it knows, and the source cannot be read.
@@ -66,6 +69,7 @@ def open_source(source: Any, options: ImageOptions = DEFAULT) -> Video | None:
         return source  # type: ignore[no-any-return]  # just checked
     if isinstance(getattr(source, "shape", None), tuple) and hasattr(source, "__getitem__"):
         return ArrayVideo(source, options)
+    _refuse_half_a_video(source)
     return None
 
 
@@ -76,11 +80,27 @@ def _is_video(source: Any) -> bool:
     return isinstance(size, tuple) and len(size) == 2 and isinstance(source, Video)
 
 
+def _refuse_half_a_video(source: Any) -> None:
+    """Say what an object of the user's own needs; lists and other collections are no videos."""
+    kind = type(source)
+    has_frames = hasattr(kind, "__len__") and hasattr(kind, "__getitem__")
+    if has_frames and not isinstance(source, Sequence | Mapping):
+        size = f"its size is {source.size!r}" if hasattr(source, "size") else "it has no size"
+        raise VideoError(
+            f"a {kind.__name__} has len and [i], but {size}; a video needs size = (height, width), "
+            "len(video), and video[i] as an array (height, width, 3) of uint8"
+        )
+
+
 def _open_path(path: Path, options: ImageOptions) -> Video | None:
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be entered
+        raise VideoError(f"cannot look for {_short(str(path))!r}: {reason(error)}") from error
+    if is_folder:
         return _open_folder(path, options)
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not exists:
         return None
     if suffix == ".npy":
         return open_npy(path, options)
@@ -96,8 +116,12 @@ def _open_path(path: Path, options: ImageOptions) -> Video | None:
     return _open_image(path, options)
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
+
+
 def _open_folder(path: Path, options: ImageOptions) -> Video:
-    from sam2_core.videos.images import ImageFiles, images_in
+    from sam2_core.videos.images import TIFF_SUFFIXES, ImageFiles, images_in
 
     if any((path / name).exists() for name in ZARR_FILES):
         from sam2_core.videos.zarrs import open_zarr
@@ -106,7 +130,8 @@ def _open_folder(path: Path, options: ImageOptions) -> Video:
     paths = images_in(path)
     if len(paths) == 1 and (video := _open_image(paths[0], options)) is not None:
         return video  # it may be a stack
-    _refuse_axes(path, options)
+    if paths[0].suffix.lower() not in TIFF_SUFFIXES:  # they may be volumes
+        _refuse_axes(path, options)
     return ImageFiles(paths, options)
 
 

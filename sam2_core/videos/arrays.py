@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_core.errors import VideoError
+from sam2_core.errors import VideoError, reason
 from sam2_core.types import Image
 from sam2_core.videos.axes import layout_of
 from sam2_core.videos.frames import existing
@@ -68,7 +68,7 @@ class ArrayVideo:
         except VideoError:
             raise
         except Exception as error:  # whatever a damaged or foreign array raises
-            raise VideoError(f"frame {frame_index} cannot be read: {one_line(error)}") from error
+            raise VideoError(f"frame {frame_index} cannot be read: {reason(error)}") from error
         return self._layout.arranged(frame)[..., [channel - first for channel in self._channels]]
 
 
@@ -94,10 +94,5 @@ def open_npy(path: Path, options: ImageOptions = DEFAULT) -> ArrayVideo:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header is read by a parser that raises what it likes
-        raise VideoError(f"cannot read {path.name!r} as an array of numbers: {one_line(error)}") from error
+        raise VideoError(f"cannot read {path.name!r} as an array of numbers: {reason(error)}") from error
     return ArrayVideo(array, options)
-
-
-def one_line(error: Exception) -> str:
-    """What an exception of another library says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -18,6 +18,9 @@ from sam2_core.errors import VideoError
 MOST_CHANNELS = 16
 """More than this along the second axis of four are not taken for channels."""
 
+LONGEST = "TCZYX"
+"""All axes that are understood at once."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -115,7 +118,13 @@ def guessed_axes(shape: tuple[int, ...]) -> str:
         return "TYXS"
     if len(shape) == 4 and shape[1] <= MOST_CHANNELS:
         return "TCYX"
-    raise VideoError(
-        f"cannot tell which axis of an array of shape {shape} is which; "
-        "say it: ArrayVideo(array, ImageOptions(axes='TCZYX'))"
-    )
+    raise VideoError(f"cannot tell which axis of an array of shape {shape} is which; {_advice(len(shape))}")
+
+
+def _advice(axes: int) -> str:
+    if axes < 2:
+        return "give one with rows and columns at least"
+    if axes > len(LONGEST):
+        return "give a part of it with time, planes, channels, rows and columns at most"
+    example = "TZYX" if axes == 4 else LONGEST
+    return f"say it, one letter for each: open_video(array, ImageOptions(axes={example!r}))"

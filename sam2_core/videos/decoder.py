@@ -14,9 +14,9 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from sam2_core.errors import VideoError
+from sam2_core.errors import VideoError, reason
 from sam2_core.videos.frame_index import FrameIndex, Stamp
-from sam2_core.videos.gifs import with_controls
+from sam2_core.videos.gifs import completed
 from sam2_core.videos.truncation import loss_of
 
 COVER = 0x400
@@ -94,6 +94,8 @@ class Decoder:
         """
         stream, duration = self._stream, self._container.duration
         is_mov = "mov" in self._container.format.name
+        if self._gif is not None:
+            return "an unknown number"
         if stream.frames:
             entries = getattr(stream, "index_entries", None) or ()  # PyAV 15
             hidden = sum(entry.is_discard for entry in entries) if is_mov else 0
@@ -118,7 +120,7 @@ class Decoder:
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    packets = container.demux(stream)
+    packets = _packets(container, stream)
     while True:
         try:
             packet = next(packets, None)
@@ -130,10 +132,20 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
             return
 
 
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """All packets of a stream, also behind those of streams that the file named too late."""
+    while True:
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:  # PyAV has no stream for the packet, which may come of damage
+            continue
+
+
 def _stamps(container: InputContainer, stream: VideoStream) -> Iterator[Stamp]:
     last, found = None, 0
     with suppress(FFmpegError):  # truncated: what was found up to here can be read
-        for packet in container.demux(stream):
+        for packet in _packets(container, stream):
             if packet.size:
                 if last is not None:
                     yield _stamp(last)
@@ -158,8 +170,9 @@ def opened(path: Path, data: bytes | None = None) -> tuple[InputContainer, Video
         # With "file:", a colon in the name is no protocol.
         container = av.open(f"file:{path}" if data is None else io.BytesIO(data), mode="r")
     except (FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise VideoError(f"cannot read {path.name!r} as a video: {reason}; it {damage_of(path)}") from error
+        raise VideoError(
+            f"cannot read {path.name!r} as a video: {reason(error)}; it {damage_of(path)}"
+        ) from error
     stream = _main_stream(container)
     if stream is None:
         container.close()
@@ -169,11 +182,11 @@ def opened(path: Path, data: bytes | None = None) -> tuple[InputContainer, Video
 
 
 def _completed_gif(path: Path) -> bytes | None:
-    """What to read in place of a GIF without control extensions."""
+    """What to read in place of a GIF that is cut off, or has no control extensions."""
     if path.suffix.lower() != ".gif":
         return None
     try:
-        return with_controls(path.read_bytes())
+        return completed(path.read_bytes())
     except OSError:  # ``opened`` says so
         return None
 

@@ -14,7 +14,7 @@ import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
 
-from sam2_core.errors import VideoError
+from sam2_core.errors import VideoError, reason
 from sam2_core.types import Image
 from sam2_core.videos.frames import check_size, existing
 from sam2_core.videos.normalise import DEFAULT, ImageOptions, Normaliser, Planes, planes_of, sampled
@@ -85,7 +85,7 @@ def read_image(path: Path, options: ImageOptions = DEFAULT) -> NDArray[Any]:
         with PIL.Image.open(path) as image:
             return np.asarray(_plain(PIL.ImageOps.exif_transpose(image)))
     except (OSError, ValueError, SyntaxError, RuntimeError, PIL.Image.DecompressionBombError) as error:
-        raise VideoError(f"cannot read the image {path.name!r}: {error}") from error
+        raise VideoError(f"cannot read the image {path.name!r}: {reason(error)}") from error
 
 
 def _plain(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -135,7 +135,7 @@ def images_in(folder: Path) -> list[Path]:
     try:
         there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise VideoError(f"cannot read the folder {str(folder)!r}: {error.strerror}") from error
+        raise VideoError(f"cannot read the folder {str(folder)!r}: {reason(error)}") from error
     images = sorted((p for p in there if is_image_name(p.name) and not p.is_dir()), key=natural_order)
     if images:
         return images

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from sam2_core.errors import VideoError
+from sam2_core.errors import VideoError, reason
 from sam2_core.types import Image
-from sam2_core.videos.arrays import as_numpy, one_line
+from sam2_core.videos.arrays import as_numpy
 from sam2_core.videos.frames import check_size, existing
 from sam2_core.videos.normalise import DEFAULT, ImageOptions, Normaliser, planes_of
 
@@ -18,7 +18,8 @@ class LiveVideo:
     Args:
         size: height and width; taken from the first frame if it is not given.
         keep: how many frames can still be read.
-        options: channels and contrast. Limits that are not given are those of the first frame.
+        options: channels and contrast. Limits that are not given are those of the first frame, of whose kind
+            (type of the values, number of channels shown) all frames are.
         frame_rate: frames per second, if known.
     """
 
@@ -34,6 +35,7 @@ class LiveVideo:
             raise VideoError(f"a live video keeps at least one frame; got keep={keep}")
         self.frame_rate = frame_rate
         self._size = size
+        self._kind = ""  # of the values of the first frame
         self._options = options
         self._normaliser = Normaliser(options)
         self._kept: deque[Image] = deque(maxlen=keep)
@@ -44,7 +46,8 @@ class LiveVideo:
         """Height and width; VideoError before the first frame if it was not given."""
         if self._size is None:
             raise VideoError(
-                "a live video has no size before its first frame; give LiveVideo(size=(height, width))"
+                "a live video has no size before its first frame; "
+                "append a frame first, or say it: LiveVideo(size=(height, width))"
             )
         return self._size
 
@@ -77,12 +80,19 @@ class LiveVideo:
         try:
             image = as_numpy(frame)
         except Exception as error:  # whatever a foreign array raises
-            raise VideoError(f"frame {self._frames} is no array of numbers: {one_line(error)}") from error
+            raise VideoError(f"frame {self._frames} is no array of numbers: {reason(error)}") from error
         planes = planes_of(image, self._options)
         height, width = planes.shape[:2]
         if self._size is not None:
             check_size((height, width), self._size, f"frame {self._frames}")
+        kind = f"{planes.dtype.name} with {planes.shape[2]} channel{'s' * (planes.shape[2] > 1)}"
+        if self._frames and kind != self._kind:
+            raise VideoError(
+                f"frame {self._frames} is {kind}, the live video is {self._kind}; "
+                "give all frames the same type and channels"
+            )
         self._kept.append(self._normaliser(planes, lambda: [planes]))
+        self._kind = kind
         self._size = (height, width)
         self._frames += 1
         return self._frames - 1

@@ -33,7 +33,11 @@ SAMPLED_PIXELS = 512 * 512  # of one frame; larger frames are thinned evenly, or
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How data that are not 8-bit RGB are shown; the default is the rule at the top of this module.
+    """How data that are not 8-bit RGB are shown.
+
+    Without options the first three channels are shown: one as gray, two as red and green. 8-bit values are
+    kept. Others are stretched, each channel on its own, so that the 0.5 and 99.8 percentiles of a sample of
+    the video (at most ten frames, evenly spread) become 0 and 255, the same for all frames.
 
     Attributes:
         contrast_limits: the values that become 0 and 255: one pair, or one pair per channel.

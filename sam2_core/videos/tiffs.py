@@ -14,11 +14,13 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from sam2_core.errors import VideoError
-from sam2_core.videos.arrays import ArrayVideo, one_line
+from sam2_core.errors import VideoError, reason
+from sam2_core.videos.arrays import ArrayVideo
 from sam2_core.videos.axes import layout_of
 from sam2_core.videos.normalise import DEFAULT, ImageOptions
+from sam2_core.videos.tiff_losses import Pages, loss_of_pages
 from sam2_core.videos.tiff_values import has_alpha, is_palette, joined, missing_files, seen
+from sam2_core.videos.truncation import loss_of, warn_of_the_end
 
 Key = tuple[int | slice, ...]
 MOST_COLOURS = 4
@@ -32,9 +34,11 @@ class TiffPages:
     Attributes:
         shape: of the series, without axes of length 1; with an axis S at its end for a palette.
         axes: its letters from ImageJ's, OME's or tifffile's metadata; None where they say nothing.
+        loss: what is missing at its end, and left out; None if it is complete.
 
     Raises:
-        VideoError: if it is no TIFF, holds no image, or pages of several sizes.
+        VideoError: if it is no TIFF, holds no image, or pages of several sizes, or is cut off in such a way
+            that its frames cannot be told.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +47,7 @@ class TiffPages:
             try:
                 self._file = tifffile.TiffFile(path)
             except Exception as error:  # whatever damaged tags make of it
-                raise VideoError(f"cannot read {path.name!r} as a TIFF: {one_line(error)}") from error
+                raise _unreadable(path, "as a TIFF", reason(error)) from error
             try:
                 self._find_pages(path)
                 self._check(complaints)
@@ -52,9 +56,7 @@ class TiffPages:
                 raise
             except Exception as error:
                 self._file.close()
-                raise VideoError(
-                    f"cannot read {path.name!r}: it holds no complete image ({one_line(error)})"
-                ) from error
+                raise _unreadable(path, "as images", f"it holds no complete one ({reason(error)})") from error
 
     def _find_pages(self, path: Path) -> None:
         parts = joined(self._file.series, self._name)
@@ -73,6 +75,11 @@ class TiffPages:
         if many and not has_all:
             raise ValueError("several stacks with one header each")
         self._mapped = None if has_all else _mapped(path, self._file)
+        pages = self._pages if has_all else None
+        axes = outer + (known or series.axes)
+        self.loss = loss_of_pages(path, Pages(parts, pages, axes, self._stored, self._outer))
+        if self.loss is not None:
+            self._stored = (self.loss.found, *self._stored[1:])
         self.shape, self.axes = self._stored, known and outer + known
         if self._is_palette:
             self.shape, self.axes = (*self.shape, 3), self.axes and f"{self.axes}S"
@@ -81,10 +88,6 @@ class TiffPages:
             self.shape = tuple(1 if axis == "S" else length for axis, length in lengths)
 
     def _check(self, complaints: list[str]) -> None:
-        # Most writers put the list of pages at the end; or the metadata no longer fit what is left.
-        cut_off = any("invalid page offset" in complaint for complaint in complaints)
-        if cut_off and (len(self._file.pages) == 1 or len(complaints) > 1):
-            raise VideoError(f"{self._name!r} is cut off: pages are missing at its end; copy it again")
         missing = missing_files(complaints)
         if missing and any(page is None for page in self._pages):
             raise VideoError(
@@ -135,6 +138,14 @@ def _open(handle: Any) -> Iterator[None]:
             handle.close()
 
 
+def _unreadable(path: Path, what: str, why: str) -> VideoError:
+    """Says also whether the file is cut off."""
+    loss = loss_of(path)
+    return VideoError(
+        f"cannot read {path.name!r} {what}: {why}" + (f"; it {loss}; copy it again" if loss else "")
+    )
+
+
 class _Listener(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
@@ -174,15 +185,21 @@ def _mapped(path: Path, file: tifffile.TiffFile) -> NDArray[Any]:
 def open_tiff(path: Path, options: ImageOptions = DEFAULT) -> ArrayVideo:
     """A TIFF as a video: T is time, or Z without T; one plane of Z is taken beside T (``options.z``).
 
+    Warns:
+        IncompleteVideoWarning: if it is cut off; the frames that it holds can be read.
+
     Raises:
         VideoError: if it cannot be read, or its axes cannot be told.
     """
     pages = TiffPages(path)
     try:
-        return ArrayVideo(pages, replace(options, axes=options.axes or pages.axes), on_close=pages.close)
+        video = ArrayVideo(pages, replace(options, axes=options.axes or pages.axes), on_close=pages.close)
     except VideoError:
         pages.close()
         raise
+    if pages.loss is not None:
+        warn_of_the_end(path.name, pages.loss.found, pages.loss.promised, pages.loss.bytes)
+    return video
 
 
 def read_tiff(path: Path, options: ImageOptions = DEFAULT) -> NDArray[Any]:
@@ -193,6 +210,8 @@ def read_tiff(path: Path, options: ImageOptions = DEFAULT) -> NDArray[Any]:
     """
     pages = TiffPages(path)
     try:
+        if pages.loss is not None:  # of a part of a volume, the middle would be another plane
+            raise VideoError(f"the image {path.name!r} {pages.loss.bytes}; copy it again")
         layout = layout_of(pages.shape, options.axes or pages.axes)
         if layout.time == "T":
             raise VideoError(
@@ -205,6 +224,6 @@ def read_tiff(path: Path, options: ImageOptions = DEFAULT) -> NDArray[Any]:
     except VideoError:
         raise
     except Exception as error:  # whatever the decoder of damaged data raises
-        raise VideoError(f"cannot read the image {path.name!r}: {one_line(error)}") from error
+        raise VideoError(f"cannot read the image {path.name!r}: {reason(error)}") from error
     finally:
         pages.close()

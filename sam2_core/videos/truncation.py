@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 import warnings
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
+
+from sam2_core.videos import gifs, tiff_structure
 
 BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"sidx", b"styp"})
 EBML, SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
@@ -29,8 +31,9 @@ def warn_of_the_end(name: str, found: int, promised: str, loss: str) -> None:
 
 
 def _level_of_the_caller() -> int:
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and _package(frame) in ("sam2_core", "pluggy"):
+    level, here = 1, inspect.currentframe()
+    frame = None if here is None else here.f_back
+    while frame is not None and frame.f_back is not None and _package(frame) in ("sam2_core", "pluggy"):
         level, frame = level + 1, frame.f_back
     return level
 
@@ -49,9 +52,13 @@ def loss_of(path: Path) -> str | None:
 
 
 def promised_bytes(path: Path) -> int | None:
-    """The length of an MP4, MOV, Matroska, WebM or AVI as its structure says it; None for others."""
+    """The least length of an MP4, MOV, Matroska, WebM, AVI, GIF or TIFF; None for others, or if not said."""
     with path.open("rb") as file:
         head = file.read(12)
+        if head[:4] in tiff_structure.HEADS:
+            return max(tiff_structure.reach_of(file, path.stat().st_size) or (0,))
+        if head.startswith(b"GIF8"):
+            return gifs.least_length(head + file.read())
         if head[4:8] in BOXES:
             return _end_of_boxes(file, path.stat().st_size)
         if head.startswith(b"RIFF"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import zarr
 
-from sam2_core.errors import VideoError
+from sam2_core.errors import VideoError, reason
 from sam2_core.videos.arrays import ArrayVideo
 from sam2_core.videos.normalise import DEFAULT, ImageOptions
 
@@ -32,7 +32,7 @@ def open_zarr(path: Path, options: ImageOptions = DEFAULT) -> ArrayVideo:
     except VideoError:
         raise
     except Exception as error:  # whatever zarr raises for stores that are damaged or in a strange format
-        raise VideoError(f"cannot read {path.name!r} as Zarr: {' '.join(str(error).split())}") from error
+        raise VideoError(f"cannot read {path.name!r} as Zarr: {reason(error)}") from error
     return ArrayVideo(array, replace(options, axes=options.axes or axes))
 
 

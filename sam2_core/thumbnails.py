@@ -1,6 +1,6 @@
-"""Whether a video is the one on which a session was made: a small picture of one of its frames.
+"""Thumbnails, by which a saved session knows its video again: a small gray picture of one frame.
 
-One frame is read. Two pictures are alike if their gray levels go together: a copy that was encoded again,
+One frame is read. Two thumbnails match if their gray levels go together: a copy that was encoded again,
 even badly, or made brighter, correlates by more than 0.99; other films, other fields of view and frames half
 a second later by less than 0.9, unless the camera looks at something that does not move.
 """
@@ -17,17 +17,17 @@ from sam2_core.errors import VideoError
 from sam2_core.types import Image, Video
 
 CELLS = 32
-"""Rows and columns of the small picture, at most."""
+"""Rows and columns of a thumbnail, at most."""
 
 CORRELATION = 0.95
-"""The least correlation of two pictures that are alike."""
+"""The least correlation of two thumbnails that match."""
 
 NOISE = 4
-"""Gray levels (of 255) that say nothing: where no cell differs by more, pictures are alike."""
+"""Gray levels (of 255) that say nothing: where no cell differs by more, thumbnails match."""
 
 
-def of(video: Video, frame_index: int) -> dict[str, Any] | None:
-    """The small picture of a frame, for JSON; None if the frame cannot be read (any more)."""
+def thumbnail(video: Video, frame_index: int) -> dict[str, Any] | None:
+    """The thumbnail of a frame, for JSON; None if the frame cannot be read (any more)."""
     try:
         cells = _cells(video[frame_index])
     except (VideoError, IndexError):
@@ -35,18 +35,18 @@ def of(video: Video, frame_index: int) -> dict[str, Any] | None:
     return {"frame": frame_index, "gray": cells.round().astype(np.uint8).tobytes().hex()}
 
 
-def alike(video: Video, look: Mapping[str, Any] | None) -> bool:
-    """Whether a video looks like what ``of`` gave; True where there is nothing to compare."""
-    now = None if look is None else of(video, look["frame"])
-    if look is None or now is None:
+def matches(video: Video, saved: Mapping[str, Any] | None) -> bool:
+    """Whether a frame of a video looks like its thumbnail; True where there is nothing to compare."""
+    present = None if saved is None else thumbnail(video, saved["frame"])
+    if saved is None or present is None:
         return True
-    then, there = (np.frombuffer(bytes.fromhex(each["gray"]), np.uint8).astype(float) for each in (look, now))
-    if then.shape != there.shape:
+    then, now = (np.frombuffer(bytes.fromhex(t["gray"]), np.uint8).astype(float) for t in (saved, present))
+    if then.shape != now.shape:
         return False
-    if np.abs(then - there).max() <= NOISE:
+    if np.abs(then - now).max() <= NOISE:
         return True
-    then, there = then - then.mean(), there - there.mean()
-    return bool((then * there).sum() >= CORRELATION * np.sqrt((then**2).sum() * (there**2).sum()) > 0)
+    then, now = then - then.mean(), now - now.mean()
+    return bool((then * now).sum() >= CORRELATION * np.sqrt((then**2).sum() * (now**2).sum()) > 0)
 
 
 def _cells(image: Image) -> NDArray[np.float64]:

@@ -1,0 +1,38 @@
+"""What a session may keep in memory and in its file, in bytes and frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sam2_core.errors import SessionError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a session may keep besides its prompts and results; bytes are at least 0, frames at least 1.
+
+    No limit of bytes changes a mask of a recorded video, only how often frames are computed again.
+
+    Attributes:
+        feature_bytes: for the features of the frames seen last.
+        restart_bytes: for the restart points of all objects together, from which a correction goes on; None
+            for 16 MiB, or for as much as 32 points take if that is more (large models).
+        max_conditioning_frames: prompted frames that a frame reads at most; None for all (the references).
+        saved_bytes: for the memories in a saved session. Objects whose memories do not fit are tracked again
+            from their first prompt when it goes on, to the same masks.
+
+    Raises:
+        SessionError: for limits that cannot be kept to.
+    """
+
+    feature_bytes: int = 256 * 2**20
+    restart_bytes: int | None = None
+    max_conditioning_frames: int | None = None
+    saved_bytes: int = 64 * 2**20
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be kept to."""
+        most = self.max_conditioning_frames
+        least = min(self.feature_bytes, self.restart_bytes or 0, self.saved_bytes)
+        if least < 0 or (most is not None and most < 1):
+            raise SessionError(f"these limits cannot be kept to: {self}")
