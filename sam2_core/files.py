@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +14,38 @@ from pathlib import Path
 def new_file(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder, and rename it to ``path`` once the block has succeeded.
 
-    The name is hidden, ends in ``.part`` and holds the number of the process, so that two of them may write
-    the same file.
+    The name is hidden, ends in ``.part`` and is never used twice, so that processes and threads may write the
+    same file; the last one stays. A link stays a link: the file that it points at is written.
 
     Raises:
-        OSError: if the folder cannot be made or written, or the disk is full.
+        OSError: if the folder cannot be made or written, the disk is full, or no file can be there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    make_folder(path.parent)
+    target = writable(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    make_folder(target.parent)
     try:
         yield temporary
-        temporary.replace(path)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def writable(path: Path) -> Path:
+    """Where a file of this name is written: behind links, and not in the place of anything but a file.
+
+    Raises:
+        OSError: for a folder, a device or a pipe, and for what is no name.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder is there; give the name of a file", str(path))
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "a device or a pipe is there; give the name of a file", str(path))
+        os.fsencode(target)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+    return target
 
 
 def make_folder(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import operator
+from dataclasses import dataclass, fields
 
 from sam2_core.errors import SessionError
 
@@ -16,7 +17,9 @@ class Limits:
     Attributes:
         feature_bytes: for the features of the frames seen last.
         restart_bytes: for the restart points of all objects together, from which a correction goes on; None
-            for 16 MiB, or for as much as 32 points take if that is more (large models).
+            for 16 MiB, or for as much as 32 points take if that is more (large models). Whatever this says,
+            each object keeps its eight newest banks of each direction: about 0.5 MiB with nano, 7 MiB with a
+            published model.
         max_conditioning_frames: prompted frames that a frame reads at most; None for all (the references).
         saved_bytes: for the memories in a saved session. Objects whose memories do not fit are tracked again
             from their first prompt when it goes on, to the same masks.
@@ -32,7 +35,18 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept to."""
-        most = self.max_conditioning_frames
-        least = min(self.feature_bytes, self.restart_bytes or 0, self.saved_bytes)
-        if least < 0 or (most is not None and most < 1):
-            raise SessionError(f"these limits cannot be kept to: {self}")
+        for field in fields(self):
+            given, least = getattr(self, field.name), int(field.name == "max_conditioning_frames")
+            if given is None and field.default is None:
+                continue
+            try:
+                fits = operator.index(given) >= least
+            except TypeError:
+                fits = False
+            if not fits:
+                shown = " ".join(repr(given).split())[:60]
+                also = " or None" if field.default is None else ""
+                raise SessionError(
+                    f"these limits cannot be kept to: {field.name} is a whole number, at least {least}{also}"
+                    f"; got {shown}"
+                )

@@ -142,7 +142,8 @@ def open_video(source: Any, options: videos.ImageOptions | None = None) -> Video
         )
     if isinstance(source, (str, Path)):
         with suppress(AttributeError):  # a plugin's video may take no attributes; it is saved without a path
-            path = Path(source).resolve() if Path(source).exists() else source
+            # A link keeps its own name: what it points at may lack the suffix.
+            path = Path(source).absolute() if Path(source).exists() else source
             video.origin = Origin(str(path), options)  # type: ignore[attr-defined]  # read by origin_of
     return video
 

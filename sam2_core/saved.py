@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sam2_core import masks, plugins, thumbnails
 from sam2_core.errors import SAM2Error, SessionError, SessionVideoError, VideoError, reason
-from sam2_core.files import new_file
+from sam2_core.files import new_file, writable
 from sam2_core.hookspecs import VideoModel, stores_memories
 from sam2_core.types import Box, Mask, MaskletFrame, Point, Prompt, RunLengths, Source, Video
 from sam2_core.videos import ImageOptions
@@ -36,8 +36,8 @@ FIRST = b"document.npy"
 
 ADVICE = "give the right one with video="
 
-DENSEST, LARGEST = 200, 2**30
-"""Results are packed less than 200 times, frames have fewer pixels; what claims more would fill memory."""
+DENSEST, LARGEST = 1100, 2**30
+"""Deflate packs at most 1032 times, frames have fewer pixels; what claims more would fill memory."""
 
 
 class Row(NamedTuple):
@@ -155,6 +155,21 @@ def is_session(source: object) -> bool:
     return header.startswith(b"PK") and header.endswith(FIRST)
 
 
+def check_target(path: str | Path) -> None:
+    """Whether a session may be saved there: nothing is, or an empty file, or a saved session.
+
+    Raises:
+        SessionError: if something else is there, which saving would destroy.
+    """
+    try:
+        there = writable(Path(path))
+        taken = there.exists() and there.stat().st_size > 0 and not is_session(there)
+    except OSError as error:
+        raise SessionError(f"cannot write {str(path)!r}: {reason(error)}") from error
+    if taken:
+        raise SessionError(f"{str(path)!r} is there and is no saved session; give another name")
+
+
 def write(
     path: Path, video: Video, model: VideoModel, tracks: Sequence[ObjectTrack], memory_bytes: int
 ) -> None:
@@ -165,13 +180,14 @@ def write(
         video: the video; a thumbnail of its first prompted frame is kept.
         model: the model.
         tracks: the objects.
-        memory_bytes: for the memories of unfinished passes at most.
+        memory_bytes: for the memories of passes that are to go on at most.
 
     Raises:
-        SessionError: if it cannot be written; what was there before is kept.
+        SessionError: if it cannot be written, or something else is there; what was there before is kept.
     """
     from sam2_core.tracking import memory_file
 
+    check_target(path)
     origin = plugins.origin_of(video)
     document = {
         "format": FORMAT,
@@ -193,8 +209,10 @@ def write(
     rows += [Row(i, t.object_id, frame) for t in tracks for i, frame in t.covered()]
     arrays: Any = {"document": np.frombuffer(json.dumps(document).encode(), np.uint8), **_columns(rows)}
     if stores_memories(model):
-        memories = memory_file.pack(tracks, model, len(video), _key(arrays), memory_bytes)
-        arrays |= {} if memories is None else {"memories": np.frombuffer(memories, np.uint8)}
+        memories = memory_file.pack(tracks, model, video, _key(arrays), memory_bytes)
+        if memories is not None:
+            arrays["memories"] = np.frombuffer(memories, np.uint8)
+            arrays["checksum"] = np.frombuffer(_key(arrays).encode(), np.uint8)
     try:
         with new_file(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
@@ -239,7 +257,7 @@ def read(path: Path) -> SavedSession:
             prompts = tuple(_from_json(prompt, size) for prompt in document["prompts"])
             rows = tuple(_rows({name: arrays[name] for name in COLUMNS}, size))
             options = _options_from_json(document["video"].get("options"))
-            memories = _memories(file, memory_entry)
+            memories = _memories(file, memory_entry, arrays)
         _check(document, prompts, rows)
     except Exception as error:  # a broken file makes zipfile, NumPy and json raise what they like
         text = str(error) if isinstance(error, SAM2Error) else repr(error)
@@ -247,19 +265,21 @@ def read(path: Path) -> SavedSession:
     return SavedSession(path, document, prompts, rows, options, _key(arrays), memories)
 
 
-def _memories(file: Any, entry: zipfile.ZipInfo | None) -> bytes | None:
-    """The bytes of the memories; None if there are none, or if they are damaged."""
+def _memories(file: Any, entry: zipfile.ZipInfo | None, arrays: Mapping[str, NDArray[Any]]) -> bytes | None:
+    """The bytes of the memories; None if there are none, or if they or what they belong to are damaged."""
     if entry is None or entry.file_size > max(2**26, DENSEST * entry.compress_size):
         return None
     with suppress(Exception):  # a cache: nothing that may be wrong with it makes the session unreadable
-        return bytes(file["memories"].tobytes())
+        memories = file["memories"]
+        if file["checksum"].tobytes() == _key({**arrays, "memories": memories}).encode():
+            return bytes(memories.tobytes())
     return None
 
 
 def _key(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """A checksum of the document and the results, by which their memories know them."""
+    """A checksum of the document and the results, by which their memories know them, or of all three."""
     checksum = sha256()
-    for name in ("document", *COLUMNS):
+    for name in ("document", *COLUMNS, *({"memories"} & arrays.keys())):
         checksum.update(arrays[name].tobytes())
     return checksum.hexdigest()
 
@@ -298,6 +318,7 @@ def _rows(columns: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Iterato
         counts.dtype != np.uint32
         or counts.ndim != 1
         or len({len(columns[name]) for name in COLUMNS[:-1]}) > 1
+        or columns["runs"].sum() != len(counts)
     ):
         raise SessionError("its columns do not belong together")
     ends = np.cumsum(columns["runs"])

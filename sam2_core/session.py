@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -95,8 +96,9 @@ class Session:
         prompting.check_fits(prompt, self.video)
         track = self._tracks.get(prompt.object_id)
         if track is None or not self._says_already(track, prompt):
-            segmentation = self._tracker.segment(prompt)  # may fail: nothing has changed so far
-            self._track(prompt.object_id).set_prompt(prompt, segmentation)
+            track = track or self._new_track(prompt.object_id)
+            self._tracker.prompt(track, prompt)  # may fail: nothing has changed so far
+            self._tracks[prompt.object_id] = track
             self._revision += 1
         return self.result(prompt.frame_index)
 
@@ -123,7 +125,7 @@ class Session:
             PromptError: if there is no such object or frame, no point, or one outside of the frame.
         """
         self._check_open()
-        self._check_objects([object_id])
+        (object_id,) = self._check_objects([object_id])
         given = prompting.correcting_points(frame_index, object_id, points, self.video)
         track = self._tracks[object_id]
         shown = track[given.frame_index].mask() if given.frame_index in track else None
@@ -136,6 +138,7 @@ class Session:
             PromptError: if there is no such prompt.
         """
         self._check_open()
+        frame_index, object_id = _whole(frame_index, "a frame"), _whole(object_id, "an object id")
         track = self._tracks.get(object_id)
         if track is None or frame_index not in track.prompts:
             raise PromptError(f"object {object_id} has no prompt on frame {frame_index}")
@@ -152,7 +155,7 @@ class Session:
             PromptError: if there is no such object.
         """
         self._check_open()
-        self._check_objects([object_id])
+        (object_id,) = self._check_objects([object_id])
         del self._tracks[object_id]
         self._revision += 1
 
@@ -169,12 +172,18 @@ class Session:
         ``range(k, len(video))``, or ``range(k, -1, -1)`` backward), from the memories as they are.
         Frames that are up to date are served without computing.
 
+        Of a live video the canonical result leaves out what is lost: masks that are stale there stay so,
+        without a word but for ``FrameResult.stale``.
+
         Args:
             frames: start, stop, direction and stride in one; None for the canonical result.
             object_ids: the objects to track; None for all.
 
         Yields:
-            One result per frame, with what is known of these objects on it.
+            What is known of these objects on a frame; each frame of a range once, in its order. Without a
+            range the frames forward from the first prompted one of any object, then backward from before
+            the last of these: where objects begin on different frames, those between come again, now
+            with all objects.
 
         Raises:
             SessionError: if there is nothing to propagate, or the range leaves the video.
@@ -222,6 +231,7 @@ class Session:
             PromptError: if there is no such object.
         """
         self._check_open()
+        frame_index = _whole(frame_index, "a frame")
         if frame_index not in range(len(self.video)):
             raise SessionError(
                 f"there is no frame {frame_index}; the video has frames 0..{len(self.video) - 1}"
@@ -249,11 +259,10 @@ class Session:
         """Write prompts and results to one file; ``open_session(path)`` goes on from there.
 
         Unfinished passes go on with the next frame, as far as ``Limits.saved_bytes`` holds their memories.
-
-        The file appears when it is complete; one that was there before is kept until then.
+        The file appears when it is complete; a session that was there before is kept until then.
 
         Raises:
-            SessionError: if the file cannot be written.
+            SessionError: if the file cannot be written, or something is there that is no saved session.
         """
         self._check_open()
         budget = self._tracker.limits.saved_bytes
@@ -295,8 +304,10 @@ class Session:
         if revision != self._revision:
             raise SupersededError("a prompt changed while this propagation was running; start it again")
 
-    def _check_objects(self, object_ids: Sequence[int] | dict[int, ObjectTrack]) -> tuple[int, ...]:
-        chosen = tuple(dict.fromkeys(object_ids))
+    def _check_objects(self, object_ids: Iterable[int]) -> tuple[int, ...]:
+        if not isinstance(object_ids, Iterable):
+            raise PromptError(f"object_ids are a sequence, such as [1, 2]; got {object_ids!r}")
+        chosen = tuple(dict.fromkeys(_whole(object_id, "an object id") for object_id in object_ids))
         for object_id in chosen:
             if object_id not in self._tracks:
                 known = ", ".join(map(str, self._tracks)) or "none"
@@ -309,12 +320,10 @@ class Session:
         there = track.prompts.get(prompt.frame_index)
         return there is not None and same_prompt(there, prompt)
 
-    def _track(self, object_id: int) -> ObjectTrack:
+    def _new_track(self, object_id: int) -> ObjectTrack:
         from sam2_core.tracking.track import ObjectTrack
 
-        if object_id not in self._tracks:
-            self._tracks[object_id] = ObjectTrack(object_id, self._tracker.spans)
-        return self._tracks[object_id]
+        return ObjectTrack(object_id, self._tracker.spans)
 
 
 def open_session(
@@ -368,6 +377,13 @@ def open_session(
             session._restore(document)
         undo.pop_all()
     return session
+
+
+def _whole(number: Any, name: str) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise PromptError(f"{name} is a whole number; got {' '.join(repr(number).split())[:60]}") from None
 
 
 def _is_model(model: str | Path | VideoModel) -> TypeIs[VideoModel]:

@@ -46,6 +46,11 @@ class Video(Protocol):
         """The frame, ``(height, width, 3)`` RGB; VideoError if it cannot be read."""
 
 
+def is_live(video: Video) -> bool:
+    """Whether a video grows and forgets: it says its ``oldest`` frame."""
+    return hasattr(video, "oldest")
+
+
 class Point(NamedTuple):
     """A click: on the object if positive, beside it if not."""
 
@@ -79,7 +84,8 @@ class Prompt:
 
     Raises:
         PromptError: for anything else (nothing given, an empty mask, a mask of scores or logits, a mask
-            beside points or a box, a box without area, a coordinate that is not a number, half a frame).
+            beside points or a box, a box without area, a coordinate that is not a number, half a frame,
+            a label image in the place of a mask).
     """
 
     frame_index: int
@@ -174,9 +180,20 @@ def _as_mask(mask: object, name: str) -> Mask:
             f"a prompt's {name} says True or False for each pixel (threshold scores and logits first); "
             f"this one holds other values of the type {array.dtype}"
         )
+    _check_one_object(array, name)
     result: Mask = array.astype(np.bool_)
     result.setflags(write=False)
     return result
+
+
+def _check_one_object(array: NDArray[Any], name: str) -> None:
+    """Numbers may stand for True and False; several beside 0 are the objects of a label image."""
+    painted = array[array != 0] if array.dtype.kind in "ui" else array[:0]
+    if painted.size and painted.min() != painted.max():
+        raise PromptError(
+            f"a prompt's {name} is True or False (0/1, 0/255); this one holds {len(np.unique(painted))} "
+            "values beside 0: of a label image give one prompt per object, with mask=(labels == id)"
+        )
 
 
 def _is_zero_or_one(array: NDArray[Any]) -> bool:

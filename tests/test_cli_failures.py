@@ -68,7 +68,7 @@ def test_a_session_that_cannot_be_saved_is_said_before_the_work(
     source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert track(source, *CLICK, "--save", str(source.parent)) == 1
-    assert "which is a folder" in capsys.readouterr().err
+    assert "a folder is there" in capsys.readouterr().err
     assert track(source, *CLICK, "--save", str(source / "s.sam2")) == 1
     assert "cannot write to" in capsys.readouterr().err
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pluggy
 import pytest
+from safetensors import safe_open
 
 import sam2_core
 from sam2_core import errors, hookimpl, plugins
@@ -108,3 +109,10 @@ def test_python_m_is_the_command() -> None:
         [sys.executable, "-m", "sam2_core.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == f"sam2-core {sam2_core.__version__}"
+
+
+def test_the_model_card_is_that_of_the_bundled_weights() -> None:
+    weights = Path(sam2_core.__file__).parent / "weights"
+    with safe_open(weights / "nano.safetensors", "pt") as file:
+        steps = file.metadata()["steps"]
+    assert f"`{steps}`" in (weights / "nano.md").read_text(encoding="utf-8")

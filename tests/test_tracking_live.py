@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from sam2_core import Limits, LiveVideo, Prompt, Session, VideoError
+from sam2_core import Limits, LiveVideo, Prompt, Session, VideoError, open_session
 from tests.conftest import MODELS, model
 from tests.test_saved_memories import Counting
 from tests.test_session_contract import click, same
@@ -137,3 +139,38 @@ def test_the_state_of_a_live_session_is_flat() -> None:
         if i in (60, 120):
             sizes[i] = state_bytes(session)
     assert sizes[120] <= 1.3 * sizes[60]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("again", [range(20, 21), None], ids=["range", "canonical"])
+def test_a_live_session_that_was_complete_goes_on_after_it_was_saved(
+    name: str, again: range | None, tmp_path: Path
+) -> None:
+    video = live(1)
+    session = Session(video, model(name))
+    session.add_prompt(click(0))
+    for i in range(1, 20):
+        video.append(Disks(21)[i])
+        list(session.propagate())
+    session.save(tmp_path / "s")
+    opened = open_session(tmp_path / "s", model=model(name), video=video)
+    video.append(Disks(21)[20])
+    for each in (session, opened):
+        list(each.propagate(again))
+    assert list(opened.masklets()[1]) == list(range(21))
+    assert same(session.masklets(), opened.masklets())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_object_whose_prompted_frame_is_gone_holds_up_nobody(name: str) -> None:
+    video = live(1, keep=4)
+    session = Session(video, model(name), Limits(feature_bytes=0))
+    for object_id in (1, 2):
+        session.add_prompt(click(0, object_id, disk=object_id - 1))
+    for i in range(1, 40):
+        video.append(Disks(40)[i])
+        list(session.propagate(range(i, i + 1), object_ids=[1]))
+    assert list(session.masklets()[2]) == [0]
+    assert [r.object_ids for r in session.propagate(range(39, 40))] == [(1, 2)]
+    assert [r.frame_index for r in session.propagate()] == [0, *range(36, 40)]
+    assert list(session.masklets()[2]) == [0, *range(36, 40)]

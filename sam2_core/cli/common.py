@@ -13,10 +13,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sam2_core import plugins
+from sam2_core import plugins, saved
 from sam2_core.cli import hints, inputs
 from sam2_core.cli.failures import usage
-from sam2_core.errors import ExportError, SAM2Error, SessionError, reason
+from sam2_core.errors import ExportError, SAM2Error, reason
 from sam2_core.files import make_folder
 from sam2_core.models import registry
 from sam2_core.session import Session
@@ -126,8 +126,7 @@ class Output:
 def _check_save(path: Path | None) -> None:
     if path is None:
         return
-    if path.is_dir():
-        raise SessionError(f"cannot save the session as {path}, which is a folder; give the name of a file")
+    saved.check_target(path)
     check_folder(path.parent)
 
 

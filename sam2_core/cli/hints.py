@@ -25,8 +25,8 @@ def doubt(model: str, masklets: Mapping[int, Masklet]) -> str | None:
         return None
     more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
     return (
-        f"hint: nano is unsure of {', '.join(found[:MOST])}{more}; look at the overlay before you use these "
-        "masks. A published checkpoint does better ('sam2 models fetch sam2.1-tiny', then --model sam2.1-tiny)"
+        f"hint: nano is unsure of {', '.join(found[:MOST])}{more}; look at the overlay before using them. "
+        "A published checkpoint does better ('sam2 models fetch sam2.1-tiny', then --model sam2.1-tiny)"
     )
 
 

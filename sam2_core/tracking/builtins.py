@@ -35,7 +35,7 @@ def load_checkpoint(path: Path, device: str, precision: str, name: str | None = 
     """A model from a checkpoint file in Meta's or the hub's layout."""
     from sam2_core.tracking.sam2_model import load
 
-    return load(path, device, precision, name or str(path.resolve()))
+    return load(path, device, precision, name or str(path.absolute()))
 
 
 def load_copy(device: str, precision: str) -> VideoModel:

@@ -1,4 +1,4 @@
-"""The memories of unfinished passes as bytes: with them a saved session goes on from where it stopped.
+"""The memories of passes as bytes: with them a saved session goes on from where it stopped.
 
 They are a cache. What does not fit into the budget is left out, and what cannot be read is left alone: the
 objects are then tracked again from their first prompt, to the same masks. The bytes are a safetensors file
@@ -21,6 +21,7 @@ from sam2_core.hookspecs import Memory, StoresMemories
 from sam2_core.tracking.bank import MemoryBank, Spans
 from sam2_core.tracking.restart import RestartPoint
 from sam2_core.tracking.track import CanonicalPass, ObjectTrack
+from sam2_core.types import Video, is_live
 
 VERSION = 1
 
@@ -51,16 +52,18 @@ class Unfinished(NamedTuple):
 
 
 def pack(
-    tracks: Sequence[ObjectTrack], model: StoresMemories, frames: int, key: str, budget: int
+    tracks: Sequence[ObjectTrack], model: StoresMemories, video: Video, key: str, budget: int
 ) -> bytes | None:
-    """The memories of all objects that are not complete, as far as they fit into the budget.
+    """The memories of all objects that are to go on, as far as they fit into the budget.
+
+    On a recorded video those that are complete never go on; a live one grows, and what they saw may be gone.
 
     The objects for which most frames would have to be tracked again come first.
 
     Args:
         tracks: the objects of the session.
         model: made the memories.
-        frames: the length of the video.
+        video: what they are tracked on.
         key: what the memories belong to; see ``unpack``.
         budget: bytes of memories at most.
 
@@ -73,7 +76,7 @@ def pack(
     arrays: dict[str, NDArray[Any]] = {}
     described = []
     for track in sorted(tracks, key=lambda track: -len(track.known)):
-        if track.is_complete(frames):
+        if not is_live(video) and track.is_complete(len(video)):
             continue
         unfinished = _of(track)
         new = {i: memory for i, memory in unfinished.memories().items() if i not in numbers}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sam2_core.tracking.bank import MemoryBank
 
 NEWEST = 8
-"""How many of the newest banks are kept beside the thinned ones."""
+"""How many of the newest banks are kept beside the thinned ones, whatever the budget."""
 
 
 class RestartPoint(NamedTuple):

@@ -15,7 +15,7 @@ from sam2_core.limits import Limits
 from sam2_core.tracking.bank import MemoryBank, Spans
 from sam2_core.tracking.features import FeatureCache
 from sam2_core.tracking.track import ObjectTrack
-from sam2_core.types import Mask, Prompt, Video
+from sam2_core.types import Mask, Prompt, Video, is_live
 
 KEPT_CLICKS = 16
 """Prompts whose steps are kept, so that one more click costs one decode."""
@@ -75,6 +75,19 @@ class Tracker:
         while len(self._clicks) > KEPT_CLICKS:
             self._clicks.popitem(last=False)
         return done[-1]
+
+    def prompt(self, track: ObjectTrack, prompt: Prompt) -> None:
+        """Give an object a prompt; nothing changes if that fails.
+
+        On a live video its memory is made at once: later the frame may be gone.
+        """
+        segmentation = self.segment(prompt)
+        memories: Sequence[Memory] = ()
+        if is_live(self.video):
+            memories = self._memories(prompt.frame_index, [segmentation], prompted=True)
+        track.set_prompt(prompt, segmentation)
+        for memory in memories:
+            track.set_conditioning(prompt.frame_index, memory)
 
     def candidates(self, prompt: Prompt) -> Sequence[Segmentation]:
         """The readings of a prompt, best predicted IoU first; a refined prompt has one, its mask."""
