@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import cache
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes instead; before torch
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # so a shell starts what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from sam2_core.hookspecs import VideoModel
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport

@@ -200,7 +200,7 @@ def test_segment_saves_its_session(source: Path, capsys: pytest.CaptureFixture[s
     assert main([*again, "--point", "2@0:10,36"]) == 0
     assert np.unique(tifffile.imread(out / "labels" / "00000.tif")).tolist() == [0, 1, 2]
     assert main([*segment, "--save", str(source.parent)]) == 1
-    assert "which is a folder" in capsys.readouterr().err
+    assert "a folder is there" in capsys.readouterr().err
 
 
 def test_one_frame_is_drawn_as_a_picture_and_several_as_a_film(source: Path) -> None:
