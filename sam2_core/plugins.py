@@ -13,6 +13,7 @@ import pluggy
 from sam2_core import exporters, hookspecs, videos
 from sam2_core.errors import ExportError, ModelError, VideoError
 from sam2_core.hookspecs import Exporter, ModelLoader, VideoModel
+from sam2_core.models import registry
 from sam2_core.types import Video
 
 Registered = TypeVar("Registered")
@@ -91,7 +92,7 @@ def load_model(name: str | Path, device: str = "auto", precision: str = "auto") 
     known = models()
     if str(name) in known:
         return known[str(name)].value(device, precision)
-    if isinstance(name, (str, Path)) and Path(name).suffix in {".pt", ".pth", ".safetensors"}:
+    if isinstance(name, (str, Path)) and Path(name).suffix in registry.SUFFIXES:
         from sam2_core.tracking.builtins import load_checkpoint  # torch, only when it is needed
 
         return load_checkpoint(Path(name), device, precision)

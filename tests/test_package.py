@@ -27,20 +27,17 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert found.stdout.strip() == "[]"
 
 
-def test_session_and_values_and_commands_load_no_torch() -> None:
-    code = (
-        "import sys, sam2_core; [getattr(sam2_core, name) for name in sam2_core.__all__];"
-        "import sam2_core.session, sam2_core.saved, sam2_core.cli.commands; print('torch' in sys.modules)"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
-
-
-def test_listing_what_is_registered_loads_no_torch() -> None:
-    code = (
-        "import sys; from sam2_core import plugins; plugins.models(); plugins.exporters_by_name();"
-        "print('torch' in sys.modules)"
-    )
+@pytest.mark.parametrize(
+    "used",
+    [
+        "[getattr(sam2_core, name) for name in sam2_core.__all__]",
+        "import sam2_core.session, sam2_core.saved, sam2_core.cli.commands",
+        "from sam2_core import plugins; plugins.models(); plugins.exporters_by_name()",
+    ],
+    ids=["public names", "session and commands", "what is registered"],
+)
+def test_nothing_loads_torch_before_a_model_is_loaded(used: str) -> None:
+    code = f"import sys, sam2_core; {used}; print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
 

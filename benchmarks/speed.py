@@ -1,0 +1,51 @@
+"""How fast a model answers a click and tracks, on two cores, through the session as a user would call it.
+
+    python benchmarks/speed.py [--model nano]
+
+Prints the milliseconds of a click on a frame that is encoded already, and the frames per second of
+``propagate`` with 1, 10 and 20 objects, over 60 frames of 640 x 480 that lie in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from PIL import Image
+
+from sam2_core import Box, Point, Prompt, open_session
+from sam2_core.training.clip_pool import make_clip
+
+CLICKS, FRAMES = 20, 60
+
+
+def film() -> np.ndarray:
+    """A procedural clip of cells, played again and again, ``(FRAMES, 480, 640, 3)``."""
+    frames = make_clip(3, 8).frames.permute(0, 2, 3, 1).numpy()
+    large = [np.asarray(Image.fromarray(frame).resize((640, 480))) for frame in frames]
+    return np.stack([large[index % len(large)] for index in range(FRAMES)])
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="nano")
+    model, video = parser.parse_args().model, film()
+    for objects in (1, 10, 20):
+        with open_session(video, model=model) as session:
+            for index in range(objects):
+                box = Box(30 + 25 * index, 100, 90 + 25 * index, 180)
+                session.add_prompt(Prompt(0, index + 1, box=box))
+            if objects == 1:
+                start = time.perf_counter()
+                for shift in range(CLICKS):
+                    session.add_prompt(Prompt(0, 1, (Point(60 + shift, 140),)))
+                print(f"click: {(time.perf_counter() - start) / CLICKS * 1e3:.1f} ms")
+            start = time.perf_counter()
+            count = sum(1 for _ in session.propagate())
+            print(f"{objects} objects: {count / (time.perf_counter() - start):.1f} frames/s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
