@@ -232,7 +232,7 @@ def _columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         "stale": np.array([f.stale for f in frames], np.bool_),
         "place": np.array([(m.top, m.left, *m.shape) for m in encoded], np.int32).reshape(-1, 4),
         "runs": np.array([len(m.counts) for m in encoded], np.int64),
-        "counts": np.concatenate([m.counts for m in encoded] or [np.zeros(0, np.uint32)]),
+        "counts": np.concatenate([np.zeros(0, np.uint32), *(m.counts for m in encoded)]),
     }
 
 

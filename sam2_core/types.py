@@ -230,24 +230,27 @@ class RunLengths:
         size: height and width of the full mask.
         top, left: the first row and column of the rectangle.
         shape: height and width of the rectangle; ``(0, 0)`` for an empty mask.
-        counts: lengths of alternating runs in row order, the first of background, ``uint32``.
+        counts: lengths of alternating runs in row order, the first of background; kept as ``uint16`` where
+            they fit, else as ``uint32``.
     """
 
     size: tuple[int, int]
     top: int
     left: int
     shape: tuple[int, int]
-    counts: NDArray[np.uint32] = field(repr=False)
+    counts: NDArray[np.uint16] | NDArray[np.uint32] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Keep the runs in as few bytes as they need: a long video holds millions of them."""
+        kind = np.uint16 if self.counts.max(initial=0) < 2**16 else np.uint32
+        if self.counts.dtype != kind:
+            object.__setattr__(self, "counts", self.counts.astype(kind))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunLengths):
             return NotImplemented
-        return (self.size, self.top, self.left, self.shape) == (
-            other.size,
-            other.top,
-            other.left,
-            other.shape,
-        ) and np.array_equal(self.counts, other.counts)
+        mine, theirs = ((mask.size, mask.top, mask.left, mask.shape) for mask in (self, other))
+        return mine == theirs and np.array_equal(self.counts, other.counts)
 
     __hash__ = None  # type: ignore[assignment]  # holds an array
 

@@ -143,6 +143,17 @@ def test_boxes():
     assert masks.bounding_box(masks.encode(array)) == (3, 2, 7, 4)
 
 
+@pytest.mark.parametrize(("height", "kind"), [(255, np.uint16), (257, np.uint32)])
+def test_runs_take_two_bytes_where_they_fit(height: int, kind: type):
+    """A frame around 256 columns: the longest run is what lies inside it."""
+    mask = np.ones((height + 2, 256), bool)
+    mask[1:-1] = False
+    mask[0, 0] = False
+    encoded = masks.encode(mask)
+    assert encoded.counts.dtype == kind
+    assert np.array_equal(encoded.decode(), mask)
+
+
 def test_iou():
     first, second = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
     assert masks.iou(first, second) == 1.0
