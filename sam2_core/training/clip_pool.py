@@ -11,6 +11,7 @@ import torch
 from sam2_core.files import new_file
 from sam2_core.training.clips import Clip
 from sam2_core.training.microscopy import make_microscopy
+from sam2_core.training.pictures import Pictures
 from sam2_core.training.random import Random
 from sam2_core.training.scenes import make_scene
 
@@ -18,10 +19,17 @@ FIRST_HELD_OUT_SEED = 1 << 40
 """Seeds from here on are never trained on; validation uses them."""
 
 
-def make_clip(seed: int, frames: int, size: int = 256, device: torch.device | str = "cpu") -> Clip:
-    """The clip of a seed; even ones are layered scenes, odd ones microscopy."""
-    make = make_microscopy if seed % 2 else make_scene
-    return make(seed, frames, size, device)
+def make_clip(
+    seed: int,
+    frames: int,
+    size: int = 256,
+    device: torch.device | str = "cpu",
+    pictures: Pictures | None = None,
+) -> Clip:
+    """The clip of a seed; even ones are layered scenes (with pictures, if given), odd ones microscopy."""
+    if seed % 2:
+        return make_microscopy(seed, frames, size, device)
+    return make_scene(seed, frames, size, device, pictures)
 
 
 @dataclass
@@ -42,6 +50,7 @@ class ClipPool:
         device: where they are made and kept.
         folder: keeps up to four times ``capacity`` of them per process (2 MB each at 8 frames of 256 x 256),
             so that a resumed run need not make them again.
+        pictures: for layered scenes; None makes them of textures and outlines only.
     """
 
     seed: int = 0
@@ -53,6 +62,7 @@ class ClipPool:
     start: int = 16
     device: torch.device | str = "cpu"
     folder: Path | None = None
+    pictures: Pictures | None = None
 
     def __post_init__(self) -> None:
         """Start empty."""
@@ -80,14 +90,14 @@ class ClipPool:
 
     def _from_folder(self, seed: int) -> Clip:
         if self.folder is None:
-            return make_clip(seed, self.frames, self.size, self.device)
-        key = (seed, self.frames, self.size)
+            return make_clip(seed, self.frames, self.size, self.device, self.pictures)
+        key = (seed, self.frames, self.size, self.pictures is not None)
         path = self.folder / f"{seed % (4 * self.capacity * self.world_size)}.pt"
         if path.exists():
             stored = torch.load(path, map_location=self.device, weights_only=True)
             if stored["key"] == key:
                 return Clip(stored["frames"], stored["labels"], stored["table"])
-        clip = make_clip(seed, self.frames, self.size, self.device)
+        clip = make_clip(seed, self.frames, self.size, self.device, self.pictures)
         with new_file(path) as part:
             torch.save({"key": key, **vars(clip)}, part)
         return clip

@@ -133,6 +133,7 @@ def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed
         learning_rate=3e-4,
         final_learning_rate=1e-5,
         cool_down_steps=count["long-tracking"] // 3,
+        image_probability=0.35,
         image_stage=replace(images, mask_correction_probability=0.5),
         new_clips=2.0,
     )

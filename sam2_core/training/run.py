@@ -16,7 +16,9 @@ import time
 import warnings
 from pathlib import Path
 
+from sam2_core.errors import VideoError
 from sam2_core.training.parallel import Processes
+from sam2_core.training.pictures import Pictures
 from sam2_core.training.plan import NANO_STAGES, Plan, nano_plan
 from sam2_core.training.trainer import Progress, Trainer
 
@@ -46,6 +48,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--validate-every", type=int, default=500, help="steps between validations; 0: never (%(default)s)"
     )
+    result.add_argument(
+        "--pictures",
+        type=Path,
+        help="packed real pictures for layered scenes (python -m sam2_core.training.pictures)",
+        metavar="FILE",
+    )
     result.add_argument("--validation-clips", type=int, default=16, help="held-out clips (%(default)s)")
     stages = result.add_argument_group("stages", "steps of each stage, in this order, and what it teaches")
     for name, stage in NANO_STAGES.items():
@@ -66,10 +74,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Train until the plan or the time is over."""
     arguments = parser().parse_args(argv)
+    try:
+        pictures = Pictures(arguments.pictures) if arguments.pictures else None
+    except VideoError as error:
+        parser().error(str(error))
     processes = Processes.join()
     with warnings.catch_warnings():
         warnings.showwarning = _say
-        trainer = Trainer(plan(arguments), arguments.out, processes)
+        trainer = Trainer(plan(arguments), arguments.out, processes, pictures)
     stopping = _stop_signal()
     start = time.monotonic()
     sums: dict[str, list[float]] = {}

@@ -11,12 +11,10 @@ from torch.nn import functional
 
 from sam2_core.training.camera import gaussian_blur, illumination, to_uint8
 from sam2_core.training.clips import Clip
+from sam2_core.training.pictures import PLACE_SIZE, Pictures
 from sam2_core.training.random import Random
-from sam2_core.training.shapes import depth_inside, outlines
+from sam2_core.training.sprites import make_sprites, pictured_sprites
 from sam2_core.training.textures import coordinates, noise, textures
-
-_SPRITE = 104
-_PARTS = 4
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,20 @@ class Layers:
     bend: Tensor
 
 
-def make_scene(seed: int, frames: int, size: int = 256, device: torch.device | str = "cpu") -> Clip:
-    """A layered scene; the same seed gives the same clip."""
+def make_scene(
+    seed: int,
+    frames: int,
+    size: int = 256,
+    device: torch.device | str = "cpu",
+    pictures: Pictures | None = None,
+) -> Clip:
+    """A layered scene, three in four of real pictures if there are any; the same seed gives the same clip."""
     rng = Random(seed, device)
+    pictures = pictures if pictures is not None and rng.chance(0.75) else None
     time = torch.arange(frames, device=rng.device, dtype=torch.float32)
     camera, zoom = _camera(rng, time, size)
-    canvas = _background(rng, size, camera, zoom)
-    layers = _layers(rng, time, size, camera)
+    canvas = _background(rng, size, camera, zoom, pictures)
+    layers = _layers(rng, time, size, camera, pictures)
     if rng.chance(0.35):
         _camouflage(rng, layers.sprites, canvas)
     labels = torch.zeros(frames, size, size, dtype=torch.uint8, device=rng.device)
@@ -80,11 +85,11 @@ def _camera(rng: Random, time: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return shift.clamp(-size * 0.3, size * 0.3), zoom
 
 
-def _background(rng: Random, size: int, camera: Tensor, zoom: Tensor) -> Tensor:
-    """A texture, or several of them in patches, seen by the moving camera, ``(frames, 3, size, size)``."""
+def _background(rng: Random, size: int, camera: Tensor, zoom: Tensor, pictures: Pictures | None) -> Tensor:
+    """A ground, or several in patches, seen by the moving camera, ``(frames, 3, size, size)``."""
     wide = size + 96
-    count = rng.integer(1, 4)
-    stack = textures(rng, count, wide)
+    count = rng.integer(1, 4) if pictures is None or rng.chance(0.4) else 1
+    stack = textures(rng, count, wide) if pictures is None else _places(rng, pictures, count, wide)
     picture = stack[0]
     if count > 1:
         fields = noise(rng, count, wide)[:, 0] + rng.uniform(-0.5, 0.5, count, 1, 1)
@@ -100,12 +105,20 @@ def _background(rng: Random, size: int, camera: Tensor, zoom: Tensor) -> Tensor:
     return functional.grid_sample(source, grid, padding_mode="reflection", align_corners=False)
 
 
-def _layers(rng: Random, time: Tensor, size: int, camera: Tensor) -> Layers:
+def _places(rng: Random, pictures: Pictures, count: int, size: int) -> Tensor:
+    """A random part of each place, ``(count, 3, size, size)``."""
+    width = int(PLACE_SIZE * rng.number(0.4, 1.0))
+    height = int(min(PLACE_SIZE, width * rng.log_number(0.6, 1.6)))
+    parts = pictures.places(rng, count, height, width)
+    return functional.interpolate(parts, (size, size), mode="bilinear", antialias=True)
+
+
+def _layers(rng: Random, time: Tensor, size: int, camera: Tensor, pictures: Pictures | None) -> Layers:
     count = rng.integer(3, 11)
-    radius = rng.log_uniform(7, 80, count) * (size / 256)
+    radius = rng.log_uniform(7 if pictures is None else 18, 85, count) * (size / 256)
     if rng.chance(0.7):
         radius[rng.integer(0, count - 1)] = rng.number(45, 95) * (size / 256)
-    sprites = _sprites(rng, count)
+    sprites = make_sprites(rng, count) if pictures is None else pictured_sprites(rng, count, pictures)
     speed = rng.log_uniform(0.1, 9, count, 1) * (size / 256)
     still = rng.chances(0.3, count, 1)
     speed = torch.where(still, torch.zeros_like(speed), speed)
@@ -118,7 +131,10 @@ def _layers(rng: Random, time: Tensor, size: int, camera: Tensor) -> Layers:
     centre = start + heading * t + sway * torch.sin(rate * t)
     followed = rng.chances(0.35, count, 1)  # the camera goes along with it: only the ground moves
     centre = torch.where(followed, centre, centre - camera[:, None] + camera.mean(0))
-    angle = rng.uniform(0, 2 * math.pi, count) + rng.normal(count) * 0.04 * middle[:, None]
+    tilt = rng.uniform(0, 2 * math.pi, count)
+    if pictures is not None:  # most things stand upright
+        tilt = torch.where(rng.chances(0.7, count), rng.normal(count) * 0.15, tilt)
+    angle = tilt + rng.normal(count) * 0.04 * middle[:, None]
     growth = torch.exp(rng.normal(count) * 0.03 * middle[:, None])
     turning = torch.exp(rng.normal(count) * 0.04 * middle[:, None])  # away from the camera or towards it
     aspect = rng.log_uniform(0.5, 1.6, count) * turning
@@ -128,51 +144,6 @@ def _layers(rng: Random, time: Tensor, size: int, camera: Tensor) -> Layers:
         rng.chances(0.7, count), rng.uniform(0, 0.35, count), torch.zeros(count, device=rng.device)
     )
     return Layers(sprites, radius, centre, matrix.view(len(time), count, 2, 2), bend)
-
-
-def _sprites(rng: Random, count: int) -> Tensor:
-    """Colour, opacity and a part of each layer, ``(layers, 5, sprite, sprite)``."""
-    x, y = coordinates(rng.device, _SPRITE)
-    parts = outlines(rng, count * _PARTS).view(count, _PARTS, -1)
-    compound = rng.chances(0.6, count, 1)
-    scale = rng.uniform(0.2, 0.55, count, _PARTS)
-    scale[:, :1] = torch.where(
-        compound, rng.uniform(0.35, 0.6, count, 1), torch.full_like(scale[:, :1], 0.75)
-    )
-    angle = rng.uniform(0, 2 * math.pi, count, _PARTS)
-    reach = scale[:, :1] * rng.uniform(0.6, 1.15, count, _PARTS)
-    reach[:, 0] = 0
-    stretch = rng.log_uniform(0.5, 2, count, _PARTS, 1, 1)
-    limbs = rng.chances(0.4, count, _PARTS - 1, 1, 1)  # necks, legs, tails
-    stretch[:, 1:] = torch.where(limbs, rng.log_uniform(1.7, 3, count, _PARTS - 1, 1, 1), stretch[:, 1:])
-    scale[:, 1:] = torch.where(limbs[..., 0, 0], scale[:, 1:] * 0.7, scale[:, 1:])
-    px = (x - (reach * angle.cos())[..., None, None]) / scale[..., None, None]
-    py = (y - (reach * angle.sin())[..., None, None]) / scale[..., None, None]
-    depth = depth_inside(parts, px * stretch, py / stretch) * scale[..., None, None]
-    used = torch.arange(_PARTS, device=rng.device) < rng.integers(2, _PARTS, count, 1)
-    used = (used & compound) | (torch.arange(_PARTS, device=rng.device) == 0)
-    depth = torch.where(used[..., None, None], depth, torch.full_like(depth, -1.0))
-    whole = depth.amax(1)
-    part = (depth[:, 1] >= whole) & (whole > 0)
-    soft = (whole * (_SPRITE / 3) + 0.5).clamp(0, 1)
-    return torch.cat([_coat(rng, part, whole), soft[:, None], part[:, None].float()], 1)
-
-
-def _coat(rng: Random, part: Tensor, whole: Tensor) -> Tensor:
-    """The colours of the layers: two textures, the second on the part, and a shaded rim."""
-    count = len(part)
-    coats = textures(rng, count + 2, _SPRITE)
-    fields = noise(rng, count, _SPRITE)[:, 0] + rng.uniform(-0.6, 0.6, count, 1, 1)
-    patched = (fields > 0) & rng.chances(0.35, count, 1, 1)  # things of several materials
-    other = (rng.chances(0.6, count, 1, 1) & part) ^ patched
-    colour = torch.where(other[:, None], coats[rng.integers(0, count + 1, count)], coats[:count])
-    shade = (whole / whole.flatten(1).amax(1).clamp(min=0.05)[:, None, None]).clamp(0, 1)
-    depth = rng.uniform(-0.15, 0.5, count, 1, 1) * rng.chances(0.6, count, 1, 1)
-    colour = colour * (1 - depth * (1 - shade))[:, None]
-    twin = rng.integer(0, count - 1)
-    if rng.chance(0.35):  # look-alikes
-        colour = torch.where(rng.chances(0.4, count, 1, 1, 1), colour[twin], colour)
-    return colour
 
 
 def _paint(rng: Random, layers: Layers, index: int, canvas: Tensor, labels: Tensor) -> None:

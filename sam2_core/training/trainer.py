@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sam2_core.training.fast_layers import use_fast_layers
 from sam2_core.training.initialise import initialise, rescale_neck
 from sam2_core.training.log import TrainingLog
 from sam2_core.training.parallel import Processes
+from sam2_core.training.pictures import Pictures
 from sam2_core.training.plan import Plan
 from sam2_core.training.random import Random
 from sam2_core.training.stage import Stage
@@ -65,8 +66,14 @@ class Trainer:
         skipped: how many of the steps changed no weight, as their gradient was not finite.
     """
 
-    def __init__(self, plan: Plan, folder: Path, processes: Processes | None = None) -> None:
-        self.plan, self.folder = plan, folder
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        processes: Processes | None = None,
+        pictures: Pictures | None = None,
+    ) -> None:
+        self.plan, self.folder, self.pictures = plan, folder, pictures
         self.processes = processes or Processes(0, 1, torch.device("cpu"))
         torch.manual_seed(plan.seed)
         self.network = checkpoints.build(plan.network)
@@ -83,6 +90,7 @@ class Trainer:
             capacity=plan.pool_capacity,
             device=self.processes.device,
             folder=folder / "clips",
+            pictures=pictures,
         )
         self.optimiser = torch.optim.AdamW(
             _parameter_groups(self.network, plan.weight_decay), betas=plan.betas, fused=True
@@ -184,7 +192,11 @@ class Trainer:
         """What the averaged weights score on held-out clips, shared out among the processes."""
         numbers = range(self.processes.rank, max(clips, self.processes.world_size), self.processes.world_size)
         size, frames = self.plan.network.image_size, self.plan.clip_frames
-        batches = (held_out_batch(number, frames, size, device=self.processes.device) for number in numbers)
+        pictures = replace(self.pictures, held_out=True) if self.pictures else None
+        batches = (
+            held_out_batch(number, frames, size, device=self.processes.device, pictures=pictures)
+            for number in numbers
+        )
         metrics = validate(self.averaged_network(), batches)
         means = torch.tensor(list(metrics.values()), device=self.processes.device)
         self.processes.average([means])

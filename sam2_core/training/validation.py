@@ -12,6 +12,7 @@ from sam2_core.training.batches import Batch, collate
 from sam2_core.training.clip_pool import FIRST_HELD_OUT_SEED, make_clip
 from sam2_core.training.decoding import best_logits, upsampled_masks
 from sam2_core.training.losses import mask_iou
+from sam2_core.training.pictures import Pictures
 from sam2_core.training.prompts import PromptMix
 from sam2_core.training.random import Random
 from sam2_core.training.rollout import PromptSchedule, roll_out
@@ -20,14 +21,19 @@ _EXACT = PromptMix(truth=0.0, central=1.0, box_noise=0.0)
 
 
 def held_out_batch(
-    number: int, frames: int, size: int = 256, objects: int = 3, device: torch.device | str = "cpu"
+    number: int,
+    frames: int,
+    size: int = 256,
+    objects: int = 3,
+    device: torch.device | str = "cpu",
+    pictures: Pictures | None = None,
 ) -> Batch:
     """One held-out clip with some of its objects; pairs of layered scenes and microscopy take turns.
 
     With two processes that take every other clip, each gets both families.
     """
     family = number // 2 % 2
-    clip = make_clip(FIRST_HELD_OUT_SEED + 2 * number + family, frames, size, device)
+    clip = make_clip(FIRST_HELD_OUT_SEED + 2 * number + family, frames, size, device, pictures)
     return collate(Random(number, device), [clip], objects)
 
 
