@@ -124,7 +124,8 @@ def origin_of(video: Video) -> Origin | None:
 def open_video(source: Any, options: videos.ImageOptions | None = None) -> Video:
     """A video from a file, a folder of frames, a TIFF or OME-Zarr, an array, or whatever a plugin knows.
 
-    A video that was opened from a path remembers it (``origin_of``).
+    A video that was opened from a path remembers it (``origin_of``) and has a ``name``, the last part of the
+    path without its suffix; exporters write it where their format names videos.
 
     Args:
         source: what to open.
@@ -146,6 +147,8 @@ def open_video(source: Any, options: videos.ImageOptions | None = None) -> Video
             # A link keeps its own name: what it points at may lack the suffix.
             path = Path(source).absolute() if Path(source).exists() else source
             video.origin = Origin(str(path), options)  # type: ignore[attr-defined]  # read by origin_of
+            if not getattr(video, "name", None):
+                video.name = Path(source).stem  # type: ignore[attr-defined]  # read by exporters
     return video
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from sam2_core.errors import ExportError
 from sam2_core.exporters import coco, ctc, davis, labels, overlay, read, sav, ytvis
 from sam2_core.exporters.files import write_json
 from sam2_core.files import new_file
+from sam2_core.plugins import open_video
 from sam2_core.types import Masklet
 from tests.masklets_for_tests import Grey, box, frame, masklets_of
 from tests.skips import PLATFORM
@@ -206,3 +208,15 @@ def test_importing_the_exporters_loads_no_format_library():
     code = f"import sys, sam2_core.exporters.read; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_files_call_the_video_by_its_name(tmp_path: Path):
+    np.save(tmp_path / "division 7.npy", np.zeros((3, *SIZE), np.uint8))
+    for source, name in (
+        (tmp_path / "division 7.npy", "division 7"),
+        (np.zeros((3, *SIZE), np.uint8), "video"),
+    ):
+        video, folder = open_video(source), tmp_path / name
+        assert json.loads(sav.export(masklets(), video, folder).read_text())["video_id"] == name
+        (entry,) = json.loads(ytvis.export(masklets(), video, folder).read_text())["videos"]
+        assert entry["file_names"] == [f"{name}/{index:05d}.jpg" for index in range(3)]

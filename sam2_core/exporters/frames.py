@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 from sam2_core import masks
 from sam2_core.errors import ExportError
 from sam2_core.label_images import read_label_image
-from sam2_core.types import Masklet, MaskletFrame, RunLengths
+from sam2_core.types import Masklet, MaskletFrame, RunLengths, Video
 
 Size = tuple[int, int]
 """Height and width in pixels."""
 
 Read = tuple[int, int, RunLengths, float | None]
 """Frame index, object id, mask and score (None if the file holds none)."""
+
+
+def name_of(video: Video) -> str:
+    """What files call a video: its ``name``, if it has one."""
+    return str(getattr(video, "name", None) or "video")
 
 
 def known_frames(masklets: Mapping[int, Masklet]) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 from sam2_core import masks
 from sam2_core.errors import ExportError
 from sam2_core.exporters.files import inside, load_json, reading, write_json
-from sam2_core.exporters.frames import Read, Size, gather, known_frames, on_frame, score
+from sam2_core.exporters.frames import Read, Size, gather, known_frames, name_of, on_frame, score
 from sam2_core.types import Masklet, Video
 
 STRIDE = 4
@@ -33,7 +33,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
     (height, width), rate = video.size, getattr(video, "frame_rate", None)
     edited = [sum(frame.source == "prompted" for frame in m.values()) for m in masklets.values()]
     document = {
-        "video_id": str(getattr(video, "name", None) or "video"),
+        "video_id": name_of(video),
         "video_duration": float(count / rate) if rate else None,
         "video_frame_count": float(count),
         "video_height": float(height),

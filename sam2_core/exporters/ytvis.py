@@ -11,7 +11,7 @@ from sam2_core import masks
 from sam2_core.errors import ExportError
 from sam2_core.exporters.coco import CATEGORIES, bbox, segmentation
 from sam2_core.exporters.files import inside, load_json, reading, write_json
-from sam2_core.exporters.frames import Read, Size, gather, known_frames, on_frame, score
+from sam2_core.exporters.frames import Read, Size, gather, known_frames, name_of, on_frame, score
 from sam2_core.types import Masklet, MaskletFrame, RunLengths, Video
 
 
@@ -31,7 +31,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
         "width": width,
         "height": height,
         "length": len(frames),
-        "file_names": [f"video/{frame_index:05d}.jpg" for frame_index in frames],
+        "file_names": [f"{name_of(video)}/{frame_index:05d}.jpg" for frame_index in frames],
     }
     document = {
         "info": {"description": "masklets of sam2_core"},
