@@ -135,7 +135,8 @@ def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed
         cool_down_steps=count["long-tracking"] // 3,
         image_probability=0.35,
         image_stage=replace(images, mask_correction_probability=0.5),
-        new_clips=2.0,
+        new_clips=1.2,
     )
     warm_ups = (DecoderWarmUp(count["decoder-warm-up"]), EncoderWarmUp(count["encoder-warm-up"]))
-    return Plan(stages=(*warm_ups, image_warm_up, images, two_frames, four_frames, long), seed=seed)
+    stages = (*warm_ups, image_warm_up, images, two_frames, four_frames, long)
+    return Plan(stages=stages, seed=seed, clip_frames=16)  # so long that things go away for good
