@@ -1,0 +1,1 @@
+"""How good masks are against ground truth, as the field measures it."""

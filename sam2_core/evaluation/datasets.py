@@ -1,0 +1,155 @@
+"""Annotated data sets in the layouts of the field, as sequences.
+
+- DAVIS, MOSE, YouTube-VOS, LVOS: ``JPEGImages/[480p/]SEQ/*.jpg`` and ``Annotations/[480p/]SEQ/*.png``, frames
+  and annotations paired by name, so that not every frame needs to be annotated
+- SA-V: ``JPEGImages_24fps/SEQ/*.jpg`` and ``Annotations_6fps/SEQ/OBJECT/*.png``; or ``SEQ.mp4`` beside
+  ``SEQ_manual.json``
+- CTC: ``01/*.tif`` and ``01_GT/TRA/*.tif``
+- one sequence: ``images/`` and ``masks/``, one label image for each frame in order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from sam2_core.errors import ExportError
+from sam2_core.evaluation.scores import Counted
+from sam2_core.evaluation.truth import Sequence, Truth
+from sam2_core.exporters.files import reading
+from sam2_core.exporters.frames import Read, gather, labels_on
+from sam2_core.exporters.read import read_ctc, read_sav
+from sam2_core.label_images import read_label_image
+from sam2_core.masks import encode
+from sam2_core.types import Masklet
+from sam2_core.videos.images import images_in
+
+RESOLUTIONS = ("480p", "Full-Resolution")
+"""Folders between ``JPEGImages`` and the sequences in DAVIS."""
+
+
+def find_sequences(folder: Path) -> tuple[list[Sequence], Counted]:
+    """The sequences of a data set in the order of their names, and which frames its rules count.
+
+    Raises:
+        ExportError: if the folder is in none of the layouts.
+    """
+    for layout, counted in LAYOUTS:
+        if found := sorted(layout(folder), key=lambda sequence: sequence.name):
+            return found, counted
+    raise ExportError(
+        f"{str(folder)!r} is no data set: it holds neither JPEGImages/ and Annotations/ (DAVIS, MOSE, "
+        "YouTube-VOS, LVOS, SA-V), nor .mp4 files beside _manual.json files (SA-V), nor 01/ and 01_GT/TRA/ "
+        "(CTC), nor images/ and masks/"
+    )
+
+
+def _davis(folder: Path) -> Iterator[Sequence]:
+    images, annotations = folder / "JPEGImages", folder / "Annotations"
+    for name in RESOLUTIONS:
+        if (images / name).is_dir() and (annotations / name).is_dir():
+            images, annotations = images / name, annotations / name
+            break
+    for annotated, frames in _pairs_of_folders(annotations, images):
+        yield Sequence(frames.name, frames, partial(_indexed, frames, annotated))
+
+
+def _sav_folders(folder: Path) -> Iterator[Sequence]:
+    for annotated, frames in _pairs_of_folders(folder / "Annotations_6fps", folder / "JPEGImages_24fps"):
+        yield Sequence(frames.name, frames, partial(_per_object, frames, annotated))
+
+
+def _sav_files(folder: Path) -> Iterator[Sequence]:
+    for video in _children(folder):
+        annotation = video.with_name(f"{video.stem}_manual.json")
+        if video.suffix == ".mp4" and annotation.is_file():
+            yield Sequence(video.stem, video, partial(_from_json, annotation))
+
+
+def _ctc(folder: Path) -> Iterator[Sequence]:
+    for frames in _children(folder):
+        annotated = folder / f"{frames.name}_GT" / "TRA"
+        if frames.is_dir() and annotated.is_dir():
+            yield Sequence(frames.name, frames, partial(_tracks, annotated))
+
+
+def _plain(folder: Path) -> Iterator[Sequence]:
+    frames, annotated = folder / "images", folder / "masks"
+    if frames.is_dir() and annotated.is_dir():
+        yield Sequence(folder.name, frames, partial(_in_order, annotated))
+
+
+LAYOUTS: tuple[tuple[Callable[[Path], Iterator[Sequence]], Counted], ...] = (
+    (_davis, Counted.ALL),
+    (_sav_folders, Counted.SINCE_SEEN),
+    (_sav_files, Counted.SINCE_SEEN),
+    (_ctc, Counted.SINCE_SEEN),
+    (_plain, Counted.SINCE_SEEN),
+)
+"""How each layout is found, and which frames its evaluation counts."""
+
+
+def _children(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+
+
+def _pairs_of_folders(annotations: Path, images: Path) -> Iterator[tuple[Path, Path]]:
+    for annotated in _children(annotations):
+        if annotated.is_dir() and (images / annotated.name).is_dir():
+            yield annotated, images / annotated.name
+
+
+def _by_name(frames: Path, annotated: Path) -> dict[int, Path]:
+    """The annotation of each annotated frame: the one of the same name."""
+    places = {path.stem: index for index, path in enumerate(images_in(frames))}
+    files = images_in(annotated)
+    if strange := [path.name for path in files if path.stem not in places]:
+        raise ExportError(f"{str(annotated / strange[0])!r} is the annotation of no frame in {str(frames)!r}")
+    return {places[path.stem]: path for path in files}
+
+
+def _indexed(frames: Path, annotated: Path) -> Truth:
+    files = _by_name(frames, annotated)
+    return _truth(files, gather(read for index, file in files.items() for read in _labels(index, file)))
+
+
+def _in_order(annotated: Path) -> Truth:
+    files = dict(enumerate(images_in(annotated)))
+    return _truth(files, gather(read for index, file in files.items() for read in _labels(index, file)))
+
+
+def _labels(index: int, file: Path) -> Iterator[Read]:
+    with reading(file):
+        yield from labels_on(index, file)
+
+
+def _per_object(frames: Path, annotated: Path) -> Truth:
+    """SA-V: a folder of binary masks for each object; they may overlap."""
+    every: set[int] = set()
+    found: list[Read] = []
+    for folder in _children(annotated):
+        files = _by_name(frames, folder)
+        every |= set(files)
+        for index, file in files.items():
+            with reading(file):
+                found.append((index, int(folder.name), encode(read_label_image(file)), None))
+    return _truth(every, gather(found))
+
+
+def _from_json(file: Path) -> Truth:
+    objects = read_sav(file)
+    return _truth({t for masklet in objects.values() for t in masklet}, objects)
+
+
+def _tracks(folder: Path) -> Truth:
+    """CTC: a cell is a track; daughters are objects of their own."""
+    return _truth(
+        range(len([path for path in _children(folder) if path.suffix == ".tif"])),
+        read_ctc(folder, join=False),
+    )
+
+
+def _truth(frames: Iterable[int], objects: Mapping[int, Masklet]) -> Truth:
+    seen = {i: m for i, m in objects.items() if any(known.encoded.area for known in m.values())}
+    return Truth(tuple(sorted(frames)), seen)

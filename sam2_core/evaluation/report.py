@@ -1,0 +1,106 @@
+"""What an evaluation found, as a document and as a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sam2_core.errors import ExportError, reason
+from sam2_core.evaluation.protocols import Interaction
+from sam2_core.evaluation.runs import Outcome, Protocol, mean_curve, mean_of
+from sam2_core.files import new_file
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one model reached.
+
+    Attributes:
+        model: its name.
+        outcomes: by the name of the sequence.
+        frames: of all videos together.
+        seconds: that everything took.
+    """
+
+    model: str
+    outcomes: Mapping[str, Outcome]
+    frames: int
+    seconds: float
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """The mean over all objects of all sequences (not over sequences), as DAVIS has it."""
+        return mean_of(of for outcome in self.outcomes.values() for of in outcome.objects.values())
+
+    @property
+    def curve(self) -> list[Interaction]:
+        """The mean over all objects, for the interactive protocols."""
+        return mean_curve(c for outcome in self.outcomes.values() for c in outcome.curves.values())
+
+    def document(self) -> dict[str, Any]:
+        """For JSON: numbers in 0..1, rounded to five digits."""
+        sequences = {
+            name: {
+                "objects": {str(i): _rounded(numbers) for i, numbers in outcome.objects.items()},
+                **_rounded(mean_of(outcome.objects.values())),
+            }
+            for name, outcome in self.outcomes.items()
+        }
+        curve = [
+            {"frames": point.frames, "seconds": round(point.seconds, 1), **_rounded(point.scores)}
+            for point in self.curve
+        ]
+        return {
+            "model": self.model,
+            "sequences": sequences,
+            "mean": _rounded(self.mean),
+            **({"curve": curve} if curve else {}),
+            "seconds": round(self.seconds, 2),
+            "frames": self.frames,
+        }
+
+
+def document(protocol: Protocol, prompt: str, model: Found, baselines: list[Found]) -> dict[str, Any]:
+    """All that ``--json`` holds: the numbers of the model, and those of the trivial trackers."""
+    return {
+        **model.document(),
+        "protocol": protocol.name,
+        "prompt": prompt,
+        "baselines": {found.model: found.document() for found in baselines},
+    }
+
+
+def plot(models: list[Found], path: Path) -> None:
+    """J&F against prompted frames, and against the annotation time of the paper's cost model.
+
+    Raises:
+        ExportError: if matplotlib is not there, or the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ExportError(
+            "a plot needs matplotlib; install it with: pip install 'sam2-core[eval]'"
+        ) from error
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    by_frames, by_time = figure.subplots(1, 2, sharey=True)
+    for found in models:
+        values = [100 * point.scores["J&F"] for point in found.curve]
+        by_frames.plot([point.frames for point in found.curve], values, marker="o", label=found.model)
+        by_time.plot([point.seconds for point in found.curve], values, marker="o", label=found.model)
+    by_frames.set(xlabel="prompted frames", ylabel="J&F", ylim=(0, 100))
+    by_time.set(xlabel="annotation time (s)")
+    for axes in (by_frames, by_time):
+        axes.grid(alpha=0.3)
+    by_frames.legend()
+    try:
+        with new_file(path) as part:
+            figure.savefig(part, format=path.suffix[1:] or "png", dpi=120)
+    except (OSError, ValueError) as error:
+        raise ExportError(f"cannot write {str(path)!r}: {reason(error)}") from error
+
+
+def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in numbers.items()}

@@ -1,0 +1,118 @@
+"""A model on a sequence under a protocol: numbers by object, and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from sam2_core.evaluation import protocols
+from sam2_core.evaluation.protocols import COUNTS, PROMPTERS, Interaction
+from sam2_core.evaluation.scores import NAMES, Counted, score
+from sam2_core.evaluation.truth import Truth
+from sam2_core.session import Session
+
+Numbers = Mapping[str, float]
+"""What a table shows, by column, each in 0..1."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a protocol says of a sequence.
+
+    Attributes:
+        objects: numbers by object id.
+        curves: of the interactive protocols, by object id: how good it is after 1, 2, ... prompted frames.
+    """
+
+    objects: Mapping[int, Numbers]
+    curves: Mapping[int, tuple[Interaction, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a simulated user works.
+
+    Attributes:
+        name: on the command line.
+        columns: of its table.
+        run: makes the outcome for one sequence from a way to open it, its truth, the name of the first
+            prompt, and which frames count.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    run: Callable[[Callable[[], Session], Truth, str, Counted], Outcome]
+
+
+def _vos(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
+    with open_session() as session:
+        masklets = protocols.semi_supervised(session, truth, PROMPTERS[prompt])
+        found = score(masklets, truth, session.video.size, counted)
+    return Outcome({object_id: {**of.mean, **of.details} for object_id, of in found.items()})
+
+
+def _points(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
+    numbers: dict[int, dict[str, float]] = {}
+    for count in COUNTS:
+        for object_id, of in _vos(open_session, truth, f"{count}-click", counted).objects.items():
+            numbers.setdefault(object_id, {})[f"{count}-click"] = of["J&F"]
+    return Outcome(numbers)
+
+
+def _image(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
+    with open_session() as session:
+        found = protocols.single_frames(session, truth)
+    return Outcome({i: {f"mIoU@{n}": iou for n, iou in of.items()} for i, of in found.items()})
+
+
+def _offline(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
+    def curve(object_id: int) -> Iterable[Interaction]:
+        with open_session() as session:
+            yield from protocols.offline(session, truth, object_id, counted)
+
+    return _interactive(truth, curve)
+
+
+def _online(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
+    return _interactive(truth, lambda object_id: protocols.online(open_session, truth, object_id, counted))
+
+
+def _interactive(truth: Truth, curve: Callable[[int], Iterable[Interaction]]) -> Outcome:
+    curves = {object_id: tuple(curve(object_id)) for object_id in truth.objects}
+    return Outcome({i: mean_of(point.scores for point in points) for i, points in curves.items()}, curves)
+
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        protocol.name: protocol
+        for protocol in (
+            Protocol("vos", NAMES, _vos),
+            Protocol("points", tuple(f"{count}-click" for count in COUNTS), _points),
+            Protocol("offline", NAMES, _offline),
+            Protocol("online", NAMES, _online),
+            Protocol("image", tuple(f"mIoU@{count}" for count in COUNTS), _image),
+        )
+    }
+)
+"""By the names of the command line."""
+
+
+def mean_of(every: Iterable[Numbers]) -> dict[str, float]:
+    """The mean of each number; nothing for nothing."""
+    found = list(every)
+    return {
+        name: float(np.mean([numbers[name] for numbers in found])) for name in (found[0] if found else ())
+    }
+
+
+def mean_curve(curves: Iterable[tuple[Interaction, ...]]) -> list[Interaction]:
+    """Point by point over objects."""
+    return [
+        Interaction(
+            points[0].frames, float(np.mean([p.seconds for p in points])), mean_of(p.scores for p in points)
+        )
+        for points in zip(*curves, strict=True)
+    ]

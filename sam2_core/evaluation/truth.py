@@ -1,0 +1,72 @@
+"""Ground truth of a sequence: the annotated frames, and what is to be seen on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sam2_core.errors import ExportError
+from sam2_core.types import Mask, Masklet
+
+ROUNDING = 2
+"""Pixels by which published masks and frames differ in size (853 and 854 columns occur)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is annotated.
+
+    Attributes:
+        frames: the indices of the annotated frames, in order.
+        objects: by id, on the annotated frames where they are to be seen.
+    """
+
+    frames: tuple[int, ...]
+    objects: Mapping[int, Masklet]
+
+    def mask(self, object_id: int, frame_index: int, size: tuple[int, int]) -> Mask:
+        """An object on an annotated frame of that height and width; empty where it is not to be seen.
+
+        Raises:
+            ExportError: if the annotation has another size, by more than rounding explains.
+        """
+        masklet = self.objects[object_id]
+        if frame_index not in masklet:
+            return np.zeros(size, np.bool_)
+        mask = masklet[frame_index].mask()
+        if mask.shape == size:
+            return mask
+        if any(abs(a - b) > ROUNDING for a, b in zip(mask.shape, size, strict=True)):
+            raise ExportError(
+                f"the annotation of frame {frame_index} is {mask.shape[1]} x {mask.shape[0]} pixels, the "
+                f"frame {size[1]} x {size[0]}; give frames and annotations of one size"
+            )
+        rows, columns = (np.minimum(np.arange(n), m - 1) for n, m in zip(size, mask.shape, strict=True))
+        return mask[np.ix_(rows, columns)]
+
+    def of_first_frame(self) -> Truth:
+        """Only the objects that the first annotated frame shows."""
+        there = {i: masklet for i, masklet in self.objects.items() if self.first(i) == self.frames[0]}
+        return Truth(self.frames, there)
+
+    def first(self, object_id: int) -> int:
+        """The first annotated frame on which an object is to be seen."""
+        return min(frame for frame, known in self.objects[object_id].items() if known.encoded.area)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A video with its ground truth, which is read when it is asked for.
+
+    Attributes:
+        name: what tables call it.
+        source: what ``open_session`` opens.
+        read: reads the annotations.
+    """
+
+    name: str
+    source: Path
+    read: Callable[[], Truth]
