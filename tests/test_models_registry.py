@@ -1,6 +1,7 @@
 """The folder of published models; the web is a server on this machine."""
 
 import hashlib
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -242,3 +243,23 @@ def test_a_folder_that_cannot_be_made_is_one_error(offline, monkeypatch, tmp_pat
     monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "file" / "models"))
     with pytest.raises(ModelError, match="cannot make the folder"):
         finish(registry.fetch("sam2-tiny"))
+
+
+def test_a_full_disk_is_said_at_once_and_nobody_else_is_asked(web, monkeypatch, tmp_path):
+    """A link to a device that is always full, in the place of the partial file."""
+    monkeypatch.setattr("sam2_core.files.secrets.token_hex", lambda size: "0")
+    folder = registry.cache_folder()
+    folder.mkdir(parents=True)
+    target = folder / registry.PUBLISHED["sam2.1-tiny"].file_name
+    (folder / f".{target.name}.{os.getpid()}.0.part").symlink_to("/dev/full")
+    with pytest.raises(ModelError, match=r"cannot write .*: No space left on device"):
+        finish(registry.fetch("sam2.1-tiny"))
+    assert not any("meta" in path for path in Web.requests)
+    assert leftovers() == []
+
+
+def test_a_note_of_the_hash_that_is_no_text_is_one_error(web):
+    _, path = finish(registry.fetch("sam2.1-tiny"))
+    path.with_name(path.name + ".sha256").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelError, match="has changed"):
+        registry.find("sam2.1-tiny")

@@ -136,3 +136,14 @@ def test_a_file_without_pictures_is_one_line(tmp_path: Path, capsys: pytest.Capt
         with pytest.raises(SystemExit):
             run.main(["--out", str(tmp_path / "out"), "--pictures", str(path)])
         assert "holds no packed pictures" in capsys.readouterr().err
+
+
+def test_clips_of_other_pictures_are_made_anew(folder: Path, pictures: Pictures, tmp_path: Path):
+    for path in folder.glob("disc*.png"):
+        disc((90, 0, 90)).save(path)
+    pack(folder, tmp_path / "other")
+    other = Pictures(tmp_path / "other")
+    assert other.identity != pictures.identity
+    assert pictures.identity == replace(pictures, held_out=True).identity
+    pools = [ClipPool(frames=2, size=64, folder=tmp_path, pictures=given) for given in (pictures, other)]
+    assert any(not torch.equal(pools[0].clip(n).frames, pools[1].clip(n).frames) for n in range(0, 12, 2))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sam2_core.masks import bounding_box, encode
+from sam2_core.training.decoding import box_or_click
 from sam2_core.training.losses import mask_iou
 from sam2_core.training.prompts import (
     PROMPT_KINDS,
@@ -132,3 +134,10 @@ def test_a_degraded_mask_may_be_merged_with_the_one_before():
     assert merged(0.0) < 0.05
     assert merged(1.0) > 0.6
     assert merged(0.0) < merged(0.2) < merged(1.0)
+
+
+def test_boxes_go_through_the_outer_pixels_as_those_of_a_session():
+    masks, exact = disks(20), PromptMix(truth=0.0, box_noise=0.0)
+    points = box_or_click(Random(1), masks, torch.ones(20, dtype=torch.bool), exact)
+    sides = [bounding_box(encode(mask.numpy())) for mask in masks]
+    assert points.coords_np2.flatten(1).tolist() == [list(map(float, box)) for box in sides]

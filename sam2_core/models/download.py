@@ -6,7 +6,7 @@ import hashlib
 import re
 import urllib.parse
 import urllib.request
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -75,7 +75,7 @@ def download(url: str, target: Path, sha256: str | None = None) -> Generator[Pro
 
     Raises:
         Unreachable: if the server does not answer, or not with the whole file.
-        ModelError: if the hash is another one.
+        ModelError: if the hash is another one, or the file cannot be written.
     """
     try:
         with new_file(target) as partial:
@@ -83,29 +83,39 @@ def download(url: str, target: Path, sha256: str | None = None) -> Generator[Pro
             expected = sha256 or told
             if expected and digest != expected.lower():
                 raise ModelError(f"{url} gave a file with the sha256 {digest}; expected {expected}")
+    except OSError as error:  # of our disk: those of the network are Unreachable
+        raise ModelError(f"cannot write {str(target)!r}: {reason(error)}") from error
+    return digest
+
+
+def _receive(url: str, partial: Path) -> Generator[Progress, None, tuple[str, str | None]]:
+    redirects, hasher, done = _Redirects(), hashlib.sha256(), 0
+    with partial.open("wb") as file:
+        for chunk, total in _chunks(url, redirects):
+            file.write(chunk)
+            hasher.update(chunk)
+            done += len(chunk)
+            yield Progress(done, total)
+    return hasher.hexdigest(), redirects.digest
+
+
+def _chunks(url: str, redirects: _Redirects) -> Iterator[tuple[bytes, int]]:
+    """The parts of a file, each with the size of the whole; Unreachable unless all of it comes."""
+    request = urllib.request.Request(url, headers={"User-Agent": "sam2-core"})
+    try:
+        with urllib.request.build_opener(redirects).open(request, timeout=TIMEOUT) as answer:
+            redirects.digest = redirects.digest or told_digest(answer.headers)
+            total, done = int(answer.headers.get("Content-Length") or 0), 0
+            while chunk := answer.read(_CHUNK):
+                done += len(chunk)
+                yield chunk, total
+            if done < total:
+                raise OSError(f"the connection broke after {done} of {total} bytes")
     except (OSError, HTTPException) as error:
         raise Unreachable(f"{urllib.parse.urlsplit(url).netloc}: {reason(_cause(error))}") from error
-    return digest
 
 
 def _cause(error: Exception) -> Exception:
     """What went wrong beneath."""
     cause = getattr(error, "reason", None)  # of a URLError; that of an HTTPError is a text without its number
     return cause if isinstance(cause, Exception) else error
-
-
-def _receive(url: str, partial: Path) -> Generator[Progress, None, tuple[str, str | None]]:
-    redirects = _Redirects()
-    hasher = hashlib.sha256()
-    request = urllib.request.Request(url, headers={"User-Agent": "sam2-core"})
-    opener = urllib.request.build_opener(redirects)
-    with opener.open(request, timeout=TIMEOUT) as answer, partial.open("wb") as file:
-        total, done = int(answer.headers.get("Content-Length") or 0), 0
-        while chunk := answer.read(_CHUNK):
-            file.write(chunk)
-            hasher.update(chunk)
-            done += len(chunk)
-            yield Progress(done, total)
-        if done < total:
-            raise OSError(f"the connection broke after {done} of {total} bytes")
-        return hasher.hexdigest(), redirects.digest or told_digest(answer.headers)

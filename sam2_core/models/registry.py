@@ -150,9 +150,9 @@ def import_file(path: Path, name: str | None = None, sha256: str | None = None) 
     try:
         with new_file(target) as partial:
             shutil.copyfile(path, partial)
-        _record(target, digest)
     except OSError as error:
         raise ModelError(f"cannot write {str(target)!r}: {reason(error)}") from error
+    _record(target, digest)
     return target
 
 
@@ -168,15 +168,18 @@ def verify(path: Path, sha256: str | None = None) -> str:
     digest = _expect(path, sha256)
     sidecar = _sidecar(path)
     if not sidecar.is_file():
-        with contextlib.suppress(OSError):  # a shared folder may be read-only
+        with contextlib.suppress(ModelError):  # a shared folder may be read-only
             _record(path, digest)
-    elif sidecar.read_text().split()[:1] != [digest]:
+    elif _read(sidecar).split()[:1] != [digest.encode()]:
         raise ModelError(f"{str(path)!r} has changed since it was put there (its sha256 did); get it again")
     return digest
 
 
 def _expect(path: Path, sha256: str | None) -> str:
-    digest = sha256_of(path)
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise ModelError(f"cannot read {str(path)!r}: {reason(error)}") from error
     if sha256 and digest != sha256.lower():
         raise ModelError(f"{str(path)!r} has the sha256 {digest}; expected {sha256}")
     return digest
@@ -193,8 +196,18 @@ def _sidecar(path: Path) -> Path:
 
 def _record(path: Path, digest: str) -> None:
     """Write the hash beside the file, as sha256sum does."""
-    with new_file(_sidecar(path)) as partial:
-        partial.write_text(f"{digest}  {path.name}\n")
+    try:
+        with new_file(_sidecar(path)) as partial:
+            partial.write_text(f"{digest}  {path.name}\n")
+    except OSError as error:
+        raise ModelError(f"cannot write {str(_sidecar(path))!r}: {reason(error)}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {str(path)!r}: {reason(error)}") from error
 
 
 def _make_folder() -> None:

@@ -91,7 +91,7 @@ class ClipPool:
     def _from_folder(self, seed: int) -> Clip:
         if self.folder is None:
             return make_clip(seed, self.frames, self.size, self.device, self.pictures)
-        key = (seed, self.frames, self.size, self.pictures is not None)
+        key = (seed, self.frames, self.size, self.pictures.identity if self.pictures else "")
         path = self.folder / f"{seed % (4 * self.capacity * self.world_size)}.pt"
         if path.exists():
             stored = torch.load(path, map_location=self.device, weights_only=True)

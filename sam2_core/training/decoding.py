@@ -67,7 +67,8 @@ def box_or_click(rng: Random, masks: Tensor, boxed: Tensor, mix: PromptMix) -> P
         boxed: who gets a box, ``(n,)`` bool.
         mix: how exact boxes are and where clicks go.
     """
-    corners = noisy_boxes(rng, masks, mix).view(-1, 2, 2) - 0.5  # edges lie half a pixel before centres
+    inner = torch.tensor([0, 0, -1, -1], device=masks.device)  # through the outer pixels, as ``Box`` has it
+    corners = (noisy_boxes(rng, masks, mix) + inner).view(-1, 2, 2)
     place = clicks(rng, masks, mix.central)
     click = torch.stack([place, torch.zeros_like(place)], 1)
     box_labels = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=masks.device)

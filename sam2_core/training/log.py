@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sam2_core.files import new_file
+
 
 class TrainingLog:
     """One line of JSON per entry; ``resume`` cuts off what a killed run wrote after its last checkpoint."""
@@ -20,7 +22,8 @@ class TrainingLog:
         if not self.path.exists():
             return
         lines = [line for line in self.path.read_text().splitlines() if _step(line) <= step]
-        self.path.write_text("".join(line + "\n" for line in lines))
+        with new_file(self.path) as part:  # a kill leaves the old log or the new one
+            part.write_text("".join(line + "\n" for line in lines))
 
     def write(self, entry: Mapping[str, Any]) -> None:
         """Add an entry; it has a ``step``. Numbers that are not finite become null: JSON has none."""

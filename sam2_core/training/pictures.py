@@ -7,9 +7,10 @@ trainer's ``--pictures``. A picture with a transparent surrounding is a cut-out;
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,12 @@ class Pictures:
     Attributes:
         path: of the packed file.
         held_out: whether these are the ones for validation, or the others.
+        identity: says which pictures these are.
     """
 
     path: Path
     held_out: bool = False
+    identity: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         """Look whether the file holds pictures.
@@ -57,14 +60,16 @@ class Pictures:
         try:
             with safe_open(self.path, framework="pt") as file:
                 shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+                digest = (file.metadata() or {}).get("sha256")
         except (OSError, SafetensorError) as error:
             raise VideoError(f"{str(self.path)!r} holds no packed pictures: {reason(error)}") from error
         wanted = {"cut_outs": [4, CUT_OUT_SIZE, CUT_OUT_SIZE], "places": [3, PLACE_SIZE, PLACE_SIZE]}
-        if {name: shape[1:] for name, shape in shapes.items()} != wanted:
+        if digest is None or {name: shape[1:] for name, shape in shapes.items()} != wanted:
             raise VideoError(
                 f"{str(self.path)!r} holds no packed pictures; make it from a folder of them with "
                 "'python -m sam2_core.training.pictures'"
             )
+        object.__setattr__(self, "identity", digest)
 
     def cut_outs(self, rng: Random, count: int) -> Tensor:
         """Colour and opacity, ``(count, 4, CUT_OUT_SIZE, CUT_OUT_SIZE)`` in 0..1."""
@@ -101,8 +106,12 @@ def pack(folder: Path, path: Path) -> tuple[int, int]:
             f"{str(folder)!r} holds {len(cut_outs)} cut-outs and {len(places)} places; at least two of each "
             "are needed: pictures with a transparent surrounding, and opaque ones"
         )
+    stacks = {"cut_outs": _stacked(cut_outs), "places": _stacked(places)}
+    digest = hashlib.sha256(
+        b"".join(hashlib.sha256(stack.numpy().data).digest() for stack in stacks.values())
+    )
     with new_file(path) as part:
-        save_file({"cut_outs": _stacked(cut_outs), "places": _stacked(places)}, part)
+        save_file(stacks, part, metadata={"sha256": hashlib.sha256(b"".join(digests)).hexdigest()})
     return len(cut_outs), len(places)
 
 

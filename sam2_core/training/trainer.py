@@ -208,7 +208,7 @@ class Trainer:
             "step": self.step,
             "clips_made": self.clips_made,
             "skipped": self.skipped,
-            "plan": self.plan.description(),
+            "plan": self._description(),
             "network": self.network.state_dict(),
             "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(),
@@ -238,8 +238,11 @@ class Trainer:
             self.log.resume(self.step)
             self._warn_of_another_plan(state.get("plan", {}))
 
+    def _description(self) -> dict[str, str]:
+        return self.plan.description() | {"pictures": self.pictures.identity if self.pictures else "none"}
+
     def _warn_of_another_plan(self, stored: dict[str, str]) -> None:
-        present = self.plan.description()
+        present = self._description()
         changed = [name for name in present if name in stored and stored[name] != present[name]]
         if changed:
             warnings.warn(
