@@ -107,9 +107,7 @@ def pack(folder: Path, path: Path) -> tuple[int, int]:
             "are needed: pictures with a transparent surrounding, and opaque ones"
         )
     stacks = {"cut_outs": _stacked(cut_outs), "places": _stacked(places)}
-    digest = hashlib.sha256(
-        b"".join(hashlib.sha256(stack.numpy().data).digest() for stack in stacks.values())
-    )
+    digests = [hashlib.sha256(stack.numpy().data).digest() for stack in stacks.values()]
     with new_file(path) as part:
         save_file(stacks, part, metadata={"sha256": hashlib.sha256(b"".join(digests)).hexdigest()})
     return len(cut_outs), len(places)
