@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     protocol = PROTOCOLS[options.protocol]
     if options.plot and protocol.name not in ("offline", "online"):
         raise UsageError("--plot shows the curves of --protocol offline and online")
-    sequences = [found for folder in options.dataset for found in _sequences(folder, options)]
+    sequences = _sequences(options)
     names = [options.model or "nano", *(() if options.no_baselines else BASELINES)]
     found = [_evaluate(name, sequences, protocol, options) for name in names]
     _print(protocol, found)
@@ -77,9 +78,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _sequences(folder: Path, options: argparse.Namespace) -> list[tuple[Sequence, Counted]]:
-    sequences, counted = find_sequences(folder)
-    return [(sequence, Counted(options.count or counted)) for sequence in sequences]
+def _sequences(options: argparse.Namespace) -> list[tuple[Sequence, Counted]]:
+    """The sequences of all data sets, under names that tell them apart."""
+    found: dict[str, tuple[Sequence, Counted]] = {}
+    for folder in options.dataset:
+        sequences, counted = find_sequences(folder)
+        for sequence in sequences:
+            alone = len(options.dataset) == 1 or sequence.name == folder.name
+            named = sequence if alone else replace(sequence, name=f"{folder.name}/{sequence.name}")
+            if named.name in found:
+                raise UsageError(f"two sequences are called {named.name!r}; give them one after the other")
+            found[named.name] = named, Counted(options.count or counted)
+    return list(found.values())
 
 
 def _evaluate(

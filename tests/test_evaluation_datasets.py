@@ -1,0 +1,195 @@
+"""Data sets in the layouts of the field: what is found, which frames are annotated, what is to be seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from sam2_core import masks, open_video
+from sam2_core.errors import ExportError
+from sam2_core.evaluation.datasets import find_sequences
+from sam2_core.evaluation.scores import Counted
+from sam2_core.exporters import davis, sav
+from sam2_core.types import Masklet, MaskletFrame
+
+SIZE, FRAMES = (24, 32), 5
+
+
+def labels(t: int) -> np.ndarray:
+    """Object 1 on all frames; object 2, a row below, from frame 2 on."""
+    image = np.zeros(SIZE, np.uint8)
+    image[3:9, 4 + t : 12 + t] = 1
+    if t >= 2:
+        image[14:20, 4:10] = 2
+    return image
+
+
+def frames(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True)
+    for t, name in enumerate(names):
+        Image.fromarray(np.full((*SIZE, 3), 40 + t, np.uint8)).save(folder / f"{name}.jpg")
+
+
+def indexed(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(image)
+    picture.putpalette(davis.palette().tobytes())
+    picture.save(path)
+
+
+def make_davis(root: Path, between: str = "", annotated: int = 1, digits: int = 5, first: int = 0) -> None:
+    for sequence in ("swan", "dog"):
+        names = [f"{first + t:0{digits}d}" for t in range(FRAMES)]
+        frames(root / "JPEGImages" / between / sequence, names)
+        for t in range(0, FRAMES, annotated):
+            indexed(root / "Annotations" / between / sequence / f"{names[t]}.png", labels(t))
+
+
+def make_sav_folders(root: Path) -> None:
+    names = [f"{t:05d}" for t in range(FRAMES)]
+    frames(root / "JPEGImages_24fps" / "sav_1", names)
+    for number, object_id in (("000", 1), ("001", 2)):
+        for t in range(0, FRAMES, 2):
+            path = root / "Annotations_6fps" / "sav_1" / number / f"{names[t]}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((labels(t) == object_id).astype(np.uint8) * 255).save(path)
+
+
+def make_sav_files(root: Path) -> None:
+    import av
+
+    root.mkdir()
+    with av.open(str(root / "sav_1.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=24)
+        stream.width, stream.height, stream.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
+        for _ in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.full((*SIZE, 3), 90, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    masklets = {
+        i: Masklet(
+            i,
+            {
+                t: MaskletFrame(masks.encode(labels(t) == i), 1.0, True, "prompted")
+                for t in range(FRAMES)
+                if (labels(t) == i).any()
+            },
+        )
+        for i in (1, 2)
+    }
+    written = sav.export(masklets, open_video(root / "sav_1.mp4"), root)
+    written.rename(root / "sav_1_manual.json")
+
+
+def make_ctc(root: Path) -> None:
+    (root / "01").mkdir(parents=True)
+    (root / "01_GT" / "TRA").mkdir(parents=True)
+    for t in range(FRAMES):
+        tifffile.imwrite(root / "01" / f"t{t:03d}.tif", np.full(SIZE, 100 + t, np.uint16))
+        tifffile.imwrite(root / "01_GT" / "TRA" / f"man_track{t:03d}.tif", labels(t).astype(np.uint16))
+    (root / "01_GT" / "TRA" / "man_track.txt").write_text("1 0 4 0\n2 2 4 0\n")
+
+
+def make_plain(root: Path) -> None:
+    frames(root / "images", [f"{t}" for t in range(FRAMES)])
+    for t in range(FRAMES):
+        indexed(root / "masks" / f"{t}.png", labels(t))
+
+
+LAYOUTS = {
+    "davis": (make_davis, ["dog", "swan"], Counted.ALL, range(FRAMES)),
+    "davis 480p": (lambda root: make_davis(root, "480p"), ["dog", "swan"], Counted.ALL, range(FRAMES)),
+    "youtube-vos": (
+        lambda root: make_davis(root, annotated=2),
+        ["dog", "swan"],
+        Counted.ALL,
+        range(0, FRAMES, 2),
+    ),
+    "lvos": (lambda root: make_davis(root, digits=8, first=1), ["dog", "swan"], Counted.ALL, range(FRAMES)),
+    "sa-v folders": (make_sav_folders, ["sav_1"], Counted.SINCE_SEEN, range(0, FRAMES, 2)),
+    "sa-v files": (make_sav_files, ["sav_1"], Counted.SINCE_SEEN, range(FRAMES)),
+    "ctc": (make_ctc, ["01"], Counted.SINCE_SEEN, range(FRAMES)),
+    "plain": (make_plain, ["data"], Counted.SINCE_SEEN, range(FRAMES)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_is_found_and_its_annotations_are_read(layout, tmp_path: Path):
+    make, names, counted, annotated = LAYOUTS[layout]
+    make(tmp_path / "data")
+    sequences, rule = find_sequences(tmp_path / "data")
+    assert [sequence.name for sequence in sequences] == names
+    assert rule is counted
+    for sequence in sequences:
+        truth, video = sequence.read(), open_video(sequence.source)
+        assert truth.frames == tuple(annotated)
+        assert len(video) == FRAMES
+        assert sorted(truth.objects) == [1, 2]
+        assert [truth.first(i) for i in (1, 2)] == [0, 2]
+        for t in annotated:
+            for object_id in (1, 2):
+                assert np.array_equal(truth.mask(object_id, t, video.size), labels(t) == object_id), (
+                    t,
+                    object_id,
+                )
+        assert list(truth.of_first_frame().objects) == [1]
+
+
+def test_binary_masks_are_one_object(tmp_path: Path):
+    frames(tmp_path / "JPEGImages" / "swan", ["00000"])
+    (tmp_path / "Annotations" / "swan").mkdir(parents=True)
+    Image.fromarray((labels(2) > 0).astype(np.uint8) * 255).save(
+        tmp_path / "Annotations" / "swan" / "00000.png"
+    )
+    ((sequence,), _) = find_sequences(tmp_path)
+    assert list(sequence.read().objects) == [1]
+
+
+def test_objects_of_sav_may_overlap(tmp_path: Path):
+    """Trap 13: they share pixels, which a label image could not say."""
+    make_sav_folders(tmp_path)
+    whole = np.full(SIZE, 255, np.uint8)
+    Image.fromarray(whole).save(tmp_path / "Annotations_6fps" / "sav_1" / "001" / "00000.png")
+    ((sequence,), _) = find_sequences(tmp_path)
+    truth = sequence.read()
+    assert truth.mask(2, 0, SIZE).all()
+    assert truth.mask(1, 0, SIZE).any()
+
+
+def test_daughters_are_objects_of_their_own(tmp_path: Path):
+    make_ctc(tmp_path)
+    (tmp_path / "01_GT" / "TRA" / "man_track.txt").write_text("1 0 4 0\n2 2 4 1\n")
+    ((sequence,), _) = find_sequences(tmp_path)
+    assert sorted(sequence.read().objects) == [1, 2]
+
+
+def test_an_annotation_of_no_frame_is_said(tmp_path: Path):
+    make_davis(tmp_path)
+    indexed(tmp_path / "Annotations" / "dog" / "00077.png", labels(0))
+    sequences, _ = find_sequences(tmp_path)
+    with pytest.raises(ExportError, match=r"00077\.png' is the annotation of no frame"):
+        sequences[0].read()
+
+
+def test_a_broken_annotation_is_named(tmp_path: Path):
+    make_davis(tmp_path)
+    (tmp_path / "Annotations" / "dog" / "00001.png").write_bytes(b"\x89PNG nothing")
+    sequences, _ = find_sequences(tmp_path)
+    with pytest.raises(ExportError, match=r"00001\.png"):
+        sequences[0].read()
+
+
+@pytest.mark.parametrize("what", ["nothing", "a file", "images alone"])
+def test_what_is_no_data_set_is_one_line(what, tmp_path: Path):
+    folder = tmp_path / "data"
+    if what == "a file":
+        folder.write_text(json.dumps({}))
+    elif what == "images alone":
+        frames(folder / "JPEGImages" / "dog", ["00000"])
+    with pytest.raises(ExportError, match="is no data set: it holds neither JPEGImages/"):
+        find_sequences(folder)

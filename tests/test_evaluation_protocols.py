@@ -1,0 +1,169 @@
+"""What the simulated user does with a session, and what it finds. The tracker repeats masks (``copy``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from sam2_core import Prompt, Session, masks, open_session
+from sam2_core.evaluation import protocols
+from sam2_core.evaluation.protocols import PROMPTERS, Interaction
+from sam2_core.evaluation.runs import PROTOCOLS, mean_curve
+from sam2_core.evaluation.scores import Counted, score
+from sam2_core.evaluation.truth import Truth
+from tests.masklets_for_tests import masklets_of
+
+SIZE, FRAMES = (48, 64), 12
+
+
+def square(t: int, left: int = 4) -> np.ndarray:
+    mask = np.zeros(SIZE, np.bool_)
+    mask[10:22, left + 2 * t : left + 12 + 2 * t] = True
+    return mask
+
+
+@pytest.fixture
+def truth() -> Truth:
+    """Object 1 on all frames; object 2, which does not move, from frame 4 on."""
+    late = np.zeros(SIZE, np.bool_)
+    late[30:40, 40:52] = True
+    objects = masklets_of(
+        {1: {t: square(t) for t in range(FRAMES)}, 2: dict.fromkeys(range(4, FRAMES), late)}
+    )
+    return Truth(tuple(range(FRAMES)), objects)
+
+
+@pytest.fixture
+def opened(truth: Truth) -> Callable[[], Session]:
+    """Opens a film in which the objects are bright."""
+    video = np.full((FRAMES, *SIZE, 3), 40, np.uint8)
+    for t in range(FRAMES):
+        for object_id, value in ((1, 200), (2, 120)):
+            video[t][truth.mask(object_id, t, SIZE)] = value
+    return lambda: open_session(video, model="copy")
+
+
+@pytest.mark.parametrize("prompt", PROMPTERS)
+def test_each_object_is_prompted_where_it_first_is_seen_and_tracked_forward(prompt, truth, opened):
+    with opened() as session:
+        masklets = protocols.semi_supervised(session, truth, PROMPTERS[prompt])
+        prompts = {p.object_id: p for p in session.prompts}
+    assert {i: p.frame_index for i, p in prompts.items()} == {1: 0, 2: 4}
+    assert min(masklets[2]) == 4
+    assert sorted(masklets[1]) == list(range(FRAMES))
+    kinds = {"mask": prompts[1].mask is not None, "box": prompts[1].box is not None}
+    assert kinds.get(prompt, len(prompts[1].points) >= 1)
+
+
+def test_the_box_goes_through_the_outer_pixels(truth, opened):
+    with opened() as session:
+        protocols.box(session, 0, 1, square(0))
+        assert session.prompts[0].box == masks.bounding_box(masks.encode(square(0)))
+
+
+def test_clicks_stop_when_the_mask_is_right(truth, opened):
+    """The region of one colour around the first click is the object."""
+    with opened() as session:
+        protocols.clicks(5)(session, 0, 1, square(0))
+        assert len(session.prompts[0].points) == 1
+        assert masks.iou(session.masklets()[1][0].mask(), square(0)) == 1
+
+
+def test_clicks_go_where_the_mask_is_wrong(truth, opened):
+    with opened() as session:
+        session.add_prompt(Prompt(0, 1, mask=np.roll(square(0), 5, 1)))
+        protocols.clicks(1)(session, 0, 1, square(0))
+        (prompt,) = session.prompts
+        click = prompt.points[-1]
+        assert square(0)[int(click.y), int(click.x)] == click.positive
+
+
+def test_the_image_task_looks_at_each_object_and_frame_on_its_own(truth, opened):
+    with opened() as session:
+        found = protocols.single_frames(session, truth)
+        assert session.prompts == ()
+    assert found == {1: {1: 1.0, 3: 1.0, 5: 1.0}, 2: {1: 1.0, 3: 1.0, 5: 1.0}}
+
+
+def test_offline_prompts_the_worst_frame_next_and_keeps_all_prompts(truth, opened):
+    with opened() as session:
+        points = list(protocols.offline(session, truth, 1, Counted.ALL, rounds=3))
+        prompted = [p.frame_index for p in session.prompts]
+    assert [p.frames for p in points] == [1, 2, 3]
+    assert prompted[0] == 0
+    assert 6 in prompted  # the first that has no pixel in common with the copy
+    assert points[0].scores["J"] < points[1].scores["J"] < points[2].scores["J"]
+
+
+def test_online_pauses_where_the_mask_gets_worse_than_three_quarters(truth, opened):
+    """A square of 12 that moves by 2: copied, its IoU is .71 after one step."""
+    points = list(protocols.online(opened, truth, 1, Counted.ALL, rounds=4))
+    assert [p.frames for p in points] == [1, 2, 3, 4]
+    js = [p.scores["J"] for p in points]
+    assert js == sorted(js)
+    assert js[0] < js[-1]
+
+
+def test_online_prompts_change_nothing_that_came_before(truth, opened):
+    alone = Truth(truth.frames, {1: truth.objects[1]})
+    shown = []
+    for prompts in (1, 3):
+        with opened() as session:
+            assert protocols._paused_pass(session, alone, 1, prompts) == prompts
+            shown.append({t: known.mask() for t, known in session.masklets()[1].items()})
+    assert np.array_equal(shown[0][0], shown[1][0])
+    assert not np.array_equal(shown[0][FRAMES - 1], shown[1][FRAMES - 1])
+
+
+def test_online_gives_one_value_where_no_pause_is_needed(truth, opened):
+    """Object 2 does not move."""
+    points = list(protocols.online(opened, truth, 2, Counted.ALL, rounds=4))
+    assert {tuple(p.scores.values()) for p in points} == {(1.0, 1.0, 1.0)}
+    assert len({p.seconds for p in points}) == 1
+
+
+@pytest.mark.parametrize(("protocol", "expected"), [("offline", 84.0), ("online", 49.0)])
+def test_eight_prompted_frames_of_fifty_take_the_time_of_the_paper(protocol, expected):
+    """EVALUATION: 50 frames; the same model gives 10.5 s for one prompted frame."""
+    video = np.zeros((50, *SIZE, 3), np.uint8)
+    objects = masklets_of({1: {t: np.roll(square(0), 3 * t, 1) for t in range(50)}})
+    moving = Truth(tuple(range(50)), objects)
+
+    def opened() -> Session:
+        return open_session(video, model="copy")
+
+    if protocol == "online":
+        points = list(protocols.online(opened, moving, 1, Counted.ALL))
+    else:
+        with opened() as session:
+            points = list(protocols.offline(session, moving, 1, Counted.ALL))
+    assert (points[0].seconds, points[-1].seconds) == (10.5, expected)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_fills_its_columns(name, truth, opened):
+    outcome = PROTOCOLS[name].run(opened, truth, "mask", Counted.SINCE_SEEN)
+    assert sorted(outcome.objects) == [1, 2]
+    for numbers in outcome.objects.values():
+        assert set(PROTOCOLS[name].columns) <= set(numbers)
+        assert all(0 <= numbers[column] <= 1 for column in PROTOCOLS[name].columns)
+    assert bool(outcome.curves) == (name in ("offline", "online"))
+
+
+def test_the_numbers_of_a_run_are_those_of_its_masklets(truth, opened):
+    outcome = PROTOCOLS["vos"].run(opened, truth, "mask", Counted.ALL)
+    with opened() as session:
+        masklets = protocols.semi_supervised(session, truth, protocols.paint)
+        found = score(masklets, truth, SIZE, Counted.ALL)
+    assert outcome.objects[1]["J"] == found[1].mean["J"]
+    assert set(outcome.objects[1]) == {"J", "F", "J&F", "J-recall", "J-decay", "F-recall", "F-decay"}
+    assert outcome.objects[1]["J-decay"] > 0.3
+
+
+def test_curves_are_averaged_point_by_point():
+    one = (Interaction(1, 10.0, {"J": 0.2}), Interaction(2, 20.0, {"J": 0.4}))
+    two = (Interaction(1, 30.0, {"J": 0.6}), Interaction(2, 40.0, {"J": 0.8}))
+    points = mean_curve([one, two])
+    assert [(p.frames, p.seconds, round(p.scores["J"], 6)) for p in points] == [(1, 20, 0.4), (2, 30, 0.6)]
