@@ -8,6 +8,7 @@ import torch
 
 from sam2_core import Prompt, load_model, open_session
 from sam2_core.hookspecs import Memories
+from sam2_core.models import motion
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.sam2_model import Sam2Memory
 from sam2_core.training.batches import collate
@@ -65,6 +66,14 @@ def test_a_roll_out_of_the_training_gives_the_masks_of_a_session(seed, loudness,
         return segment(features, points, memory, previous, **how)
 
     monkeypatch.setattr(model.network, "segment", spy)
+    moves, moved = [], motion.moved
+
+    def spy_on_motion(memory, made_at, now_at):
+        result = moved(memory, made_at, now_at)
+        moves.append(float((result - memory).abs().max()))
+        return result
+
+    monkeypatch.setattr(motion, "moved", spy_on_motion)
     training = rolled_out(model, batch, given)
     given.clear()
     session = tracked(model, clip, batch, given)
@@ -72,6 +81,7 @@ def test_a_roll_out_of_the_training_gives_the_masks_of_a_session(seed, loudness,
     for frame, masks in training.masks.items():
         assert bool((mask_iou(masks, session.masks[frame]) > 0.97).all()), frame
         assert bool(masks.flatten(1).any(1).all()), frame
+    assert any(moves)  # memories went along with what moved by a cell or more
     assert float((training.given - session.given).abs().max()) < 0.5 * loudness
     assert (float(session.given.abs().max()) == 32) == (loudness == 8)
 

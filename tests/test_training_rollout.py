@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sam2_core.models.motion import centres
 from sam2_core.models.prompt_encoder import POSITIVE
 from sam2_core.models.sam2 import Features
 from sam2_core.training.batches import Batch, sample_batch
@@ -14,7 +15,7 @@ from sam2_core.training.clip_pool import ClipPool
 from sam2_core.training.decoding import correct_mask, features_per_object
 from sam2_core.training.prompts import PromptMix
 from sam2_core.training.random import Random
-from sam2_core.training.rollout import BatchedMemoryBank, PromptSchedule, roll_out
+from sam2_core.training.rollout import BatchedMemoryBank, PromptSchedule, Remembered, roll_out
 from tests.training_for_tests import tiny_network
 
 torch.set_num_threads(1)  # on a busy machine two spinning threads are slower than one
@@ -131,7 +132,7 @@ def test_tracking_equals_a_loop_over_single_frames(network, batch):
             prediction = network.segment_mask(features, batch.masks[0][:, None].float())
             given = batch.masks[0][:, None].float() * 20 - 10
             memory = network.encode_memory(features, given, prediction.object_score_n1, binarise=True)
-            bank.conditioning[0] = (memory, prediction.pointer_nd)
+            bank.conditioning[0] = Remembered(memory, prediction.pointer_nd, centres(given))
             continue
         prediction = network.segment(
             features, None, bank.tokens(network, frame), multimask=False, stability_fallback=False
@@ -139,7 +140,7 @@ def test_tracking_equals_a_loop_over_single_frames(network, batch):
         memory = network.encode_memory(
             features, prediction.logits_n1hw, prediction.object_score_n1, binarise=False
         )
-        bank.tracked[frame] = (memory, prediction.pointer_nd)
+        bank.tracked[frame] = Remembered(memory, prediction.pointer_nd, centres(prediction.logits_n1hw))
         logits.append(prediction.logits_n1hw)
     rolled_out = [
         answer.prediction.logits_n1hw

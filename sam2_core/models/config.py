@@ -71,7 +71,8 @@ class SAM2Config:
         absence_embedding: memories of frames without the object are marked (2.1).
         multimask_tracking: a tracked mask is the best of three (published models), not the single one.
         previous_mask_tracking: the decoder of a tracked frame is given the last frame's mask as well, where a
-            correction gives the mask that is to be corrected (MaskTrack, Perazzi et al. 2017; nano).
+            correction gives the mask that is to be corrected (MaskTrack, Perazzi et al. 2017), and spatial
+            memories move with the object (``models.motion``); nano.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam2_core.hookspecs import Memories
+from sam2_core.models import motion
 from sam2_core.models.memory_attention import MemoryTokens
 from sam2_core.models.prompt_encoder import PointPrompts
 from sam2_core.models.sam2 import SAM2, mask_to_logits
-from sam2_core.types import Mask, Prompt
+from sam2_core.prompts import Prompt
+from sam2_core.types import Mask
 
 BOX_CORNERS = (2, 3)
 """Labels of a box's corners: left top, right bottom."""
@@ -82,8 +84,14 @@ def to_tokens(network: SAM2, group: Sequence[Memories]) -> MemoryTokens:
     def stack(kind: str, index: int, name: str) -> Tensor:
         return torch.cat([getattr(getattr(m, kind)[index][1], name) for m in group]).float()
 
+    def centres(kind: str, index: int) -> Tensor:
+        return motion.centres(stack(kind, index, "mask_11hw"))
+
+    now_at = _now_at(first, centres) if network.config.previous_mask_tracking else None
+
     def spatial(kind: str, index: int) -> Tensor:
-        return stack(kind, index, "spatial_1chw")
+        memory = stack(kind, index, "spatial_1chw")
+        return memory if now_at is None else motion.moved(memory, centres(kind, index), now_at)
 
     def pointer(kind: str, index: int) -> Tensor:
         return stack(kind, index, "pointer_1d")
@@ -97,3 +105,14 @@ def to_tokens(network: SAM2, group: Sequence[Memories]) -> MemoryTokens:
         for i, (steps, memory) in enumerate(first.recent)
     ]
     return network.recall(conditioning, recent)
+
+
+def _now_at(memories: Memories, centres: Callable[[str, int], Tensor]) -> Tensor | None:
+    """Where the objects were seen last, looking at what lies behind from new to old."""
+    behind = [
+        (steps, kind, index)
+        for kind, every in (("recent", memories.recent), ("conditioning", memories.conditioning))
+        for index, (steps, memory) in enumerate(every)
+        if steps > 0 and memory.mask_11hw is not None
+    ]
+    return motion.latest(centres(kind, index) for _, kind, index in sorted(behind))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from sam2_core.models import motion
 from sam2_core.models.memory_attention import MemoryTokens
 from sam2_core.models.sam2 import SAM2, Features, Prediction, clamped, mask_to_logits
 from sam2_core.training.batches import Batch
@@ -24,27 +26,47 @@ from sam2_core.training.prompts import PromptMix, correction_clicks
 from sam2_core.training.random import Random
 
 
+class Remembered(NamedTuple):
+    """What is remembered of a frame: spatial memories, object pointers, and where the objects were."""
+
+    memory_ndhw: Tensor
+    pointer_nd: Tensor
+    centres_n2: Tensor
+
+
 @dataclass
 class BatchedMemoryBank:
     """The memory bank of all objects of a batch; frames read it as in inference (SAM 2, section 4).
 
     Attributes:
-        conditioning: memory and object pointer of prompted frames, by frame.
+        conditioning: what is remembered of prompted frames, by frame.
         tracked: the same of tracked frames.
     """
 
-    conditioning: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    tracked: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    conditioning: dict[int, Remembered] = field(default_factory=dict)
+    tracked: dict[int, Remembered] = field(default_factory=dict)
 
     def tokens(self, network: SAM2, frame: int) -> MemoryTokens:
         """What a frame reads."""
         memory_span, pointer_span = network.config.memory_slots - 1, network.config.pointers - 1
-        conditioning = [(frame - t, memory, pointer) for t, (memory, pointer) in self.conditioning.items()]
-        recent = []
-        for distance in range(1, pointer_span + 1):
-            if frame - distance in self.tracked:
-                memory, pointer = self.tracked[frame - distance]
-                recent.append((distance, memory if distance <= memory_span else None, pointer))
+        behind = {frame - t: known for t, known in self.tracked.items()}
+        near = {steps: known for steps, known in behind.items() if steps <= memory_span}
+        near |= {frame - t: known for t, known in self.conditioning.items()}
+        now_at = motion.latest(near[steps].centres_n2 for steps in sorted(near))
+
+        def memory(known: Remembered) -> Tensor:
+            if now_at is None or not network.config.previous_mask_tracking:
+                return known.memory_ndhw
+            return motion.moved(known.memory_ndhw, known.centres_n2, now_at)
+
+        conditioning = [
+            (frame - t, memory(known), known.pointer_nd) for t, known in self.conditioning.items()
+        ]
+        recent = [
+            (steps, memory(behind[steps]) if steps <= memory_span else None, behind[steps].pointer_nd)
+            for steps in range(1, pointer_span + 1)
+            if steps in behind
+        ]
         return network.recall(conditioning, recent)
 
 
@@ -170,4 +192,4 @@ def _remember(
         logits = mask_to_logits(truth[:, None].float())
     memory = network.encode_memory(features, logits, prediction.object_score_n1, binarise=decoding.prompted)
     memories = bank.conditioning if decoding.prompted else bank.tracked
-    memories[decoding.frame] = (memory, prediction.pointer_nd)
+    memories[decoding.frame] = Remembered(memory, prediction.pointer_nd, motion.centres(logits.detach()))
