@@ -27,20 +27,12 @@ if TYPE_CHECKING:
     )
     from sam2_core.hookspecs import hookimpl
     from sam2_core.limits import Limits
+    from sam2_core.opening import open_session
     from sam2_core.plugins import exporter, load_model, open_video
-    from sam2_core.session import Session, open_session
-    from sam2_core.types import (
-        Box,
-        Candidate,
-        FrameResult,
-        Mask,
-        Masklet,
-        MaskletFrame,
-        Point,
-        Prompt,
-        RunLengths,
-        Video,
-    )
+    from sam2_core.prompts import Prompt
+    from sam2_core.results import Candidate, FrameResult, Masklet, MaskletFrame, RunLengths
+    from sam2_core.session import Session
+    from sam2_core.types import Box, Mask, Point, Video
     from sam2_core.videos import ImageOptions, LiveVideo
 
 __all__ = [
@@ -75,7 +67,18 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_HOMES = ("errors", "limits", "types", "hookspecs", "videos", "plugins", "session")
+_HOMES = (
+    "errors",
+    "limits",
+    "types",
+    "results",
+    "prompts",
+    "hookspecs",
+    "videos",
+    "plugins",
+    "session",
+    "opening",
+)
 """Where the public names are, the lightest first."""
 
 if not TYPE_CHECKING:

@@ -5,16 +5,19 @@ A plugin is a module (or object) with functions marked ``@hookimpl``, named in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pluggy
 from numpy.typing import NDArray
 from typing_extensions import TypeIs
 
-from sam2_core.types import Image, Masklet, Prompt, RunLengths, Video
+from sam2_core.prompts import Prompt
+from sam2_core.results import Masklet, RunLengths
+from sam2_core.types import Image, Video
 
 hookspec = pluggy.HookspecMarker("sam2")
 hookimpl = pluggy.HookimplMarker("sam2")
@@ -35,7 +38,7 @@ class Segmentation:
     Attributes:
         encoded: the mask at the size of the video.
         score: predicted IoU in 0..1, 0 where the object is not visible.
-        visible: whether the object score is above 0.
+        visible: whether the object score is above 0 and the mask not empty.
         raw: what the model needs to go on from here (logits, pointer, ...); opaque to everybody else.
     """
 
@@ -137,6 +140,32 @@ ModelLoader = Callable[[str, str], VideoModel]
 
 Exporter = Callable[[Mapping[int, Masklet], Video, Path], Path]
 """``export(masklets, video, folder)`` writes into the folder and returns what it wrote."""
+
+Item = TypeVar("Item")
+
+
+class Watch(Protocol):
+    """Gives the items of a sequence one by one, as ``tqdm`` does; whoever passes it sees the progress."""
+
+    def __call__(self, sequence: Sequence[Item], /) -> Iterable[Item]:
+        """The items, in their order."""
+
+
+class WatchedExporter(Protocol):
+    """What an ``Exporter`` may take besides: ``watch``, with which it goes through its frames or objects."""
+
+    def __call__(
+        self, masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch: Watch = iter
+    ) -> Path:
+        """Write into the folder and return what was written."""
+
+
+def takes_watch(export: Exporter) -> TypeIs[WatchedExporter]:
+    """Whether an exporter lets its progress be watched."""
+    try:
+        return "watch" in signature(export).parameters
+    except (TypeError, ValueError):  # a callable that does not say
+        return False
 
 
 @hookspec

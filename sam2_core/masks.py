@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sam2_core.errors import ExportError
-from sam2_core.types import Box, FrameResult, Mask, Masklet, MaskletFrame, RunLengths
+from sam2_core.results import FrameResult, Masklet, MaskletFrame, RunLengths
+from sam2_core.types import Box, Mask
 
 
 def encode(
@@ -126,9 +127,15 @@ def middle(mask: Mask) -> tuple[float, float]:
     """The x and y of the pixel that lies farthest from the mask's border (the first of several)."""
     from scipy import ndimage
 
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), mask.shape)
-    return float(x), float(y)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return 0.0, 0.0
+    top, left = int(rows[0]), int(columns[0])
+    box = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    # One pixel of background around the box is enough: no background behind it is nearer.
+    depth = ndimage.distance_transform_edt(np.pad(box, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), box.shape)
+    return float(left + x), float(top + y)
 
 
 def iou(first: Mask, second: Mask) -> float:

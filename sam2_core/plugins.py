@@ -89,17 +89,28 @@ def load_model(name: str | Path, device: str = "auto", precision: str = "auto") 
     Raises:
         ModelError: for a name that is not known, or a checkpoint that does not fit.
     """
+    check_model_name(name)
     known = models()
     if str(name) in known:
         return known[str(name)].value(device, precision)
-    if isinstance(name, (str, Path)) and Path(name).suffix in registry.SUFFIXES:
-        from sam2_core.tracking.builtins import load_checkpoint  # torch, only when it is needed
+    from sam2_core.tracking.builtins import load_checkpoint  # torch, only when it is needed
 
-        return load_checkpoint(Path(name), device, precision)
-    raise ModelError(
-        f"no model is called {str(name)!r}; there are: {', '.join(sorted(known))}, "
-        "or give the path of a .pt or .safetensors file"
-    )
+    return load_checkpoint(Path(name), device, precision)
+
+
+def check_model_name(name: str | Path) -> None:
+    """Whether a model is registered under this name, or it is a checkpoint's; loads nothing.
+
+    Raises:
+        ModelError: if neither is so; it says what there is.
+    """
+    known = models()
+    is_file = isinstance(name, (str, Path)) and Path(name).suffix in registry.SUFFIXES
+    if str(name) not in known and not is_file:
+        raise ModelError(
+            f"no model is called {str(name)!r}; there are: {', '.join(sorted(known))}, "
+            "or give the path of a .pt or .safetensors file"
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +146,7 @@ def open_video(source: Any, options: videos.ImageOptions | None = None) -> Video
         VideoError: if nobody can open it.
     """
     video: Video | None = default_manager().hook.sam2_open_video(source=source, options=options)
-    if video is None and isinstance(source, (str, Path)) and not Path(source).exists():
+    if video is None and isinstance(source, (str, Path)) and not _exists(source):
         raise VideoError(f"there is no file or folder called {str(source)!r}")
     if video is None:
         raise VideoError(
@@ -145,11 +156,18 @@ def open_video(source: Any, options: videos.ImageOptions | None = None) -> Video
     if isinstance(source, (str, Path)):
         with suppress(AttributeError):  # a plugin's video may take no attributes; it is saved without a path
             # A link keeps its own name: what it points at may lack the suffix.
-            path = Path(source).absolute() if Path(source).exists() else source
+            path = Path(source).absolute() if _exists(source) else source
             video.origin = Origin(str(path), options)  # type: ignore[attr-defined]  # read by origin_of
             if not getattr(video, "name", None):
                 video.name = Path(source).stem  # type: ignore[attr-defined]  # read by exporters
     return video
+
+
+def _exists(source: str | Path) -> bool:
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):  # what no file can be called
+        return False
 
 
 def describe(source: Any) -> str:

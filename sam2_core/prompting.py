@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from sam2_core import masks
 from sam2_core.errors import PromptError
-from sam2_core.types import Mask, Point, Prompt, Video
+from sam2_core.prompts import Prompt
+from sam2_core.types import Mask, Point, Video
 
 
 def check_fits(prompt: Prompt, video: Video) -> None:
@@ -26,10 +27,10 @@ def check_fits(prompt: Prompt, video: Video) -> None:
     box = prompt.box
     if box and (box.left > width - 0.5 or box.top > height - 0.5 or box.right < -0.5 or box.bottom < -0.5):
         raise PromptError(f"{where}: the box {tuple(box)} lies outside the {width} x {height} frame")
-    for mask in (prompt.mask, prompt.previous):
-        if mask is not None and mask.shape != (height, width):
+    for mask in (prompt.encoded_mask, prompt.encoded_previous):
+        if mask is not None and mask.size != (height, width):
             raise PromptError(
-                f"{where}: the mask is {mask.shape[1]} x {mask.shape[0]}, the frame {width} x {height}"
+                f"{where}: the mask is {mask.size[1]} x {mask.size[0]}, the frame {width} x {height}"
             )
 
 
@@ -54,11 +55,11 @@ def corrected(given: Prompt, existing: Prompt | None, shown: Mask | None) -> Pro
         existing: the prompt of that frame and object, if there is one.
         shown: the mask that is shown there, if there is one.
     """
-    if existing is not None and existing.mask is None:
+    if existing is not None and existing.encoded_mask is None:
         points, previous = existing.points, existing.previous
         if previous is not None and points[:1] == (deepest_point(previous, points[1:]),):
             return _from_mask(previous, replace(given, points=(*points[1:], *given.points)))
-        return replace(existing, points=(*points, *given.points))
+        return replace(existing, points=(*points, *given.points), previous=existing.encoded_previous)
     mask = shown if existing is None else existing.mask
     return given if mask is None or not mask.any() else _from_mask(mask, given)
 

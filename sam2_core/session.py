@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from typing_extensions import TypeIs
 
 from sam2_core import plugins, prompting, saved
 from sam2_core.errors import PromptError, SessionClosedError, SessionError, SupersededError
 from sam2_core.hookspecs import VideoModel
 from sam2_core.limits import Limits
-from sam2_core.types import Candidate, FrameResult, Masklet, Point, Prompt, Video, brief
-
-if TYPE_CHECKING:
-    from sam2_core.tracking.track import ObjectTrack
+from sam2_core.prompts import Prompt
+from sam2_core.results import Candidate, FrameResult, Masklet
+from sam2_core.tracking import passes
+from sam2_core.tracking.track import ObjectTrack
+from sam2_core.tracking.tracker import Tracker, same_prompt
+from sam2_core.types import Point, Video, brief
 
 
 class Session:
@@ -38,8 +38,6 @@ class Session:
     def __init__(
         self, video: Video, model: VideoModel, limits: Limits | None = None, *, owns_video: bool = False
     ) -> None:
-        from sam2_core.tracking.tracker import Tracker
-
         self._owns_video = owns_video
         self._tracker = Tracker(model, video, limits or Limits())
         self._tracks: dict[int, ObjectTrack] = {}
@@ -91,12 +89,14 @@ class Session:
 
         Raises:
             PromptError: if the prompt does not fit the video; nothing has changed then.
+            VideoError: if the frame cannot be read; nothing has changed then.
+            SessionClosedError: if the session is closed.
         """
         self._check_open()
         prompting.check_fits(prompt, self.video)
         track = self._tracks.get(prompt.object_id)
         if track is None or not self._says_already(track, prompt):
-            track = track or self._new_track(prompt.object_id)
+            track = track or ObjectTrack(prompt.object_id, self._tracker.spans)
             self._tracker.prompt(track, prompt)  # may fail: nothing has changed so far
             self._tracks[prompt.object_id] = track
             self._revision += 1
@@ -109,6 +109,8 @@ class Session:
 
         Raises:
             PromptError: if the prompt does not fit the video.
+            VideoError: if the frame cannot be read.
+            SessionClosedError: if the session is closed.
         """
         self._check_open()
         prompting.check_fits(prompt, self.video)
@@ -123,6 +125,7 @@ class Session:
 
         Raises:
             PromptError: if there is no such object or frame, no point, or one outside of the frame.
+            SessionClosedError: if the session is closed.
         """
         self._check_open()
         (object_id,) = self._check_objects([object_id])
@@ -136,6 +139,7 @@ class Session:
 
         Raises:
             PromptError: if there is no such prompt.
+            SessionClosedError: if the session is closed.
         """
         self._check_open()
         frame_index, object_id = _whole(frame_index, "a frame"), _whole(object_id, "an object id")
@@ -153,6 +157,7 @@ class Session:
 
         Raises:
             PromptError: if there is no such object.
+            SessionClosedError: if the session is closed.
         """
         self._check_open()
         (object_id,) = self._check_objects([object_id])
@@ -188,7 +193,9 @@ class Session:
         Raises:
             SessionError: if there is nothing to propagate, or the range leaves the video.
             PromptError: if there is no such object.
+            VideoError: at a frame that cannot be read; what was yielded before is kept.
             SupersededError: at the next step after a prompt was added or removed; start again.
+            SessionClosedError: if the session is closed, also at the next step after that.
         """
         self._check_open()
         chosen = self._check_objects(self._tracks if object_ids is None else object_ids)
@@ -205,15 +212,13 @@ class Session:
         return self._run(frames, chosen, self._revision)
 
     def _run(self, frames: range | None, object_ids: tuple[int, ...], revision: int) -> Iterator[FrameResult]:
-        from sam2_core.tracking import passes
-
         self._check_current(revision)
         tracks = [self._tracks[i] for i in object_ids]
-        self._tracker.objects = len(self._tracks)
+        sharing = len(self._tracks)
         steps = (
-            passes.canonical(self._tracker, tracks)
+            passes.canonical(self._tracker, tracks, sharing)
             if frames is None
-            else passes.quick(self._tracker, tracks, frames)
+            else passes.quick(self._tracker, tracks, frames, sharing)
         )
         for frame_index in steps:
             yield self.result(frame_index, object_ids)
@@ -229,6 +234,7 @@ class Session:
         Raises:
             SessionError: if the video has no such frame.
             PromptError: if there is no such object.
+            SessionClosedError: if the session is closed.
         """
         self._check_open()
         frame_index = _whole(frame_index, "a frame")
@@ -249,7 +255,11 @@ class Session:
         )
 
     def masklets(self) -> dict[int, Masklet]:
-        """All that is known so far, by object id; stale masks are marked."""
+        """All that is known so far, by object id; stale masks are marked.
+
+        Raises:
+            SessionClosedError: if the session is closed.
+        """
         self._check_open()
         return {object_id: track.masklet() for object_id, track in self._tracks.items()}
 
@@ -262,20 +272,30 @@ class Session:
         The file appears when it is complete; a session that was there before is kept until then.
 
         Raises:
-            SessionError: if the file cannot be written, or something is there that is no saved session.
+            SessionError: if the file cannot be written, or something is there that is no saved session;
+                what was there before is kept.
+            SessionClosedError: if the session is closed.
         """
         self._check_open()
         budget = self._tracker.limits.saved_bytes
         saved.write(Path(path), self.video, self.model, list(self._tracks.values()), budget)
 
-    def _restore(self, document: saved.SavedSession) -> None:
-        for prompt in document.prompts:
-            prompting.check_fits(prompt, self.video)
-        if document.document["identity"] == self.model.identity:
-            self._tracks = {t.object_id: t for t in document.tracks(self.model)}
-        else:  # another model: only the prompts are of use
-            for prompt in document.prompts:
-                self.add_prompt(prompt)
+    def adopt(self, tracks: Iterable[ObjectTrack]) -> None:
+        """Take over objects with all that is known of them, in the place of those that there are.
+
+        For sessions that were saved; ``open_session`` calls it.
+
+        Raises:
+            PromptError: if a prompt does not fit the video; nothing has changed then.
+            SessionClosedError: if the session is closed.
+        """
+        self._check_open()
+        adopted = {track.object_id: track for track in tracks}
+        for track in adopted.values():
+            for prompt in track.prompts.values():
+                prompting.check_fits(prompt, self.video)
+        self._tracks = adopted
+        self._revision += 1
 
     def close(self) -> None:
         """Free what the session holds, and the file if it opened one; its model lives on. Idempotent."""
@@ -315,68 +335,8 @@ class Session:
         return chosen
 
     def _says_already(self, track: ObjectTrack, prompt: Prompt) -> bool:
-        from sam2_core.tracking.tracker import same_prompt
-
         there = track.prompts.get(prompt.frame_index)
-        return there is not None and same_prompt(there, prompt)
-
-    def _new_track(self, object_id: int) -> ObjectTrack:
-        from sam2_core.tracking.track import ObjectTrack
-
-        return ObjectTrack(object_id, self._tracker.spans)
-
-
-def open_session(
-    source: Any,
-    *,
-    model: str | Path | VideoModel | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    video: Any = None,
-    check_video: bool = True,
-    limits: Limits | None = None,
-) -> Session:
-    """Open a session on a video, or go on with a saved one.
-
-    Args:
-        source: a video file, a folder of frames, a TIFF or OME-Zarr, an array, a Video, or a saved session.
-        model: a registered name, the path of a checkpoint, or a loaded model; None for "nano", or for the
-            model of the saved session.
-        device: "auto" (CUDA, MPS or CPU, whichever is there) or a torch device; a loaded model stays where it
-            is.
-        precision: "exact" (float32, equal to the reference implementations) or "auto"; a loaded model stays
-            as it is.
-        video: where the frames of a saved session are now, if not where they were.
-        check_video: refuse the frames of a saved session if its first prompted frame looks unlike it did;
-            False goes on with any video of the same size and length.
-        limits: what may be kept in memory.
-
-    Raises:
-        VideoError: if the source cannot be opened.
-        ModelError: if the model cannot be loaded.
-        SessionError: if the saved session is broken, or ``video`` is given beside a source that is none.
-        SessionVideoError: if the video of a saved session is unknown, gone, or another one.
-    """
-    document = saved.read(Path(source)) if saved.is_session(source) else None
-    if document is None and video is not None:
-        name = plugins.describe(source)
-        raise SessionError(f"video= is for saved sessions, and {name} is none; leave it out")
-    given = source if document is None else video
-    with ExitStack() as undo:
-        opened = plugins.open_video(given) if document is None else document.open_video(given)
-        owns_video = isinstance(given, (str, Path)) or given is None
-        if owns_video and hasattr(opened, "close"):
-            undo.callback(opened.close)
-        if document is not None:
-            document.check(opened, compare=check_video)
-        if model is None:
-            model = "nano" if document is None else document.model
-        loaded = model if _is_model(model) else plugins.load_model(model, device, precision)
-        session = Session(opened, loaded, limits, owns_video=owns_video)
-        if document is not None:
-            session._restore(document)
-        undo.pop_all()
-    return session
+        return there is not None and track.is_fresh(prompt.frame_index) and same_prompt(there, prompt)
 
 
 def _whole(number: Any, name: str) -> int:
@@ -384,7 +344,3 @@ def _whole(number: Any, name: str) -> int:
         return operator.index(number)
     except TypeError:
         raise PromptError(f"{name} is a whole number; got {' '.join(repr(number).split())[:60]}") from None
-
-
-def _is_model(model: str | Path | VideoModel) -> TypeIs[VideoModel]:
-    return hasattr(model, "encode_image")

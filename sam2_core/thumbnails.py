@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_core.errors import VideoError
 from sam2_core.types import Image, Video
 
 CELLS = 32
@@ -27,10 +26,10 @@ NOISE = 4
 
 
 def thumbnail(video: Video, frame_index: int) -> dict[str, Any] | None:
-    """The thumbnail of a frame, for JSON; None if the frame cannot be read (any more)."""
+    """The thumbnail of a frame, for JSON; None if it cannot be read (any more), whatever the reason."""
     try:
         cells = _cells(video[frame_index])
-    except (VideoError, IndexError):
+    except Exception:  # a user's video raises what it likes, and nobody loses a session for a thumbnail
         return None
     return {"frame": frame_index, "gray": cells.round().astype(np.uint8).tobytes().hex()}
 

@@ -1,17 +1,23 @@
-"""Models that tests share, and no silent skips."""
+"""Models and a source that tests share, and no silent skips."""
 
 from __future__ import annotations
 
 import os
 import signal
 from functools import cache
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes instead; before torch
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # so a shell starts what runs in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import numpy as np
+import pytest
+from PIL import Image
+
 from sam2_core.hookspecs import VideoModel
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+from tests.videos_for_tests import Disks
 
 __all__ = ["MODELS", "model", "pytest_make_collect_report", "pytest_runtest_makereport"]
 
@@ -37,3 +43,11 @@ def model(name: str) -> VideoModel:
     with torch.no_grad():
         network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias += 8
     return Sam2Model(network, "random", torch.device("cpu"), "exact")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file of twelve frames of two moving disks, 64 x 48; beside it ``mask.png``, one disk."""
+    np.save(tmp_path / "disks.npy", np.stack([Disks()[i] for i in range(12)]))
+    Image.fromarray(Disks().mask(0).astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    return tmp_path / "disks.npy"

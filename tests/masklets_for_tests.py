@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from sam2_core import masks
-from sam2_core.types import Mask, Masklet, MaskletFrame, Source
+from sam2_core.results import Masklet, MaskletFrame, Source
+from sam2_core.types import Mask
 
 Plain = dict[int, dict[int, list[list[bool]]]]
 """Object id -> frame index -> mask as nested lists: easy to compare, easy to read in a failure."""

@@ -22,11 +22,10 @@ from sam2_core.cli import main
 from sam2_core.cli.prompts import read_mask
 from sam2_core.hookspecs import Exporter
 from tests import films_for_tests
+from tests.cli_for_tests import labels, track
 from tests.skips import PLATFORM
-from tests.test_cli import labels, source, track
 from tests.videos_for_tests import Disks
 
-__all__ = ["source"]  # the fixture
 CLICK = ("--point", "1@0:10,12")
 
 

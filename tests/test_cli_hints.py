@@ -10,10 +10,9 @@ import pytest
 
 from sam2_core import MaskletFrame, masks
 from sam2_core.cli import hints
-from sam2_core.types import Masklet
-from tests.test_cli import source, track
+from sam2_core.results import Masklet
+from tests.cli_for_tests import track
 
-__all__ = ["source"]  # the fixture
 CLICK = ("--point", "1@0:10,12", "--frames", "0:2")
 
 

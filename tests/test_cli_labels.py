@@ -12,10 +12,9 @@ from PIL import Image
 
 from sam2_core.cli import main
 from sam2_core.exporters import davis
-from tests.test_cli import labels, source, track
+from tests.cli_for_tests import labels, track
 from tests.videos_for_tests import Disks
 
-__all__ = ["source"]  # the fixture
 LABELS = 3 * Disks().mask(0).astype(np.uint16) + 700 * Disks().mask(0, 1)
 
 

@@ -13,10 +13,9 @@ from PIL import Image
 from sam2_core import ImageOptions, Point, Prompt, open_session
 from sam2_core.cli import main
 from sam2_core.videos import ArrayVideo
-from tests.test_cli import labels, source, track
+from tests.cli_for_tests import labels, track
 from tests.videos_for_tests import Disks
 
-__all__ = ["source"]  # the fixture
 CLICK = ("--point", "1@0:10,12")
 DISK = Disks().mask(0)
 

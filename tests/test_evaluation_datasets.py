@@ -15,7 +15,7 @@ from sam2_core.errors import ExportError
 from sam2_core.evaluation.datasets import find_sequences
 from sam2_core.evaluation.scores import Counted
 from sam2_core.exporters import davis, sav
-from sam2_core.types import Masklet, MaskletFrame
+from sam2_core.results import Masklet, MaskletFrame
 
 SIZE, FRAMES = (24, 32), 5
 

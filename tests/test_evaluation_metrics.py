@@ -14,7 +14,7 @@ from sam2_core.evaluation import metrics
 from sam2_core.evaluation.clicks import next_click
 from sam2_core.evaluation.scores import Counted, mean, score
 from sam2_core.evaluation.truth import Truth
-from sam2_core.types import Masklet, MaskletFrame
+from sam2_core.results import Masklet, MaskletFrame
 
 SIZE, FRAMES = (120, 160), 12
 EMPTY = np.zeros(SIZE, np.bool_)

@@ -19,7 +19,7 @@ from sam2_core.exporters import coco, ctc, davis, labels, overlay, read, sav, yt
 from sam2_core.exporters.files import write_json
 from sam2_core.files import new_file
 from sam2_core.plugins import open_video
-from sam2_core.types import Masklet
+from sam2_core.results import Masklet
 from tests.masklets_for_tests import Grey, box, frame, masklets_of
 from tests.skips import PLATFORM
 
@@ -151,7 +151,7 @@ def test_a_killed_export_leaves_whole_files_only(tmp_path):
         import sys, pathlib, numpy as np
         from sam2_core import masks
         from sam2_core.exporters import labels
-        from sam2_core.types import Masklet, MaskletFrame
+        from sam2_core.results import Masklet, MaskletFrame
         class Video: size = (700, 700)
         encoded = masks.encode(np.random.default_rng(0).random(Video.size) < 0.5)
         frames = dict.fromkeys(range(9999), MaskletFrame(encoded, 0.5, True, "propagated"))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sam2_core.errors import ExportError
 from sam2_core.exporters import overlay
-from sam2_core.types import Masklet
+from sam2_core.results import Masklet
 from tests.masklets_for_tests import Grey, box, frame, masklets_of
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from sam2_core import exporters
 from sam2_core.errors import ExportError
 from sam2_core.exporters import read
-from sam2_core.types import FrameResult, Masklet
+from sam2_core.results import FrameResult, Masklet
 from tests.masklets_for_tests import (
     Grey,
     any_masklets,

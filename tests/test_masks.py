@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 
 from sam2_core import masks
 from sam2_core.errors import ExportError
-from sam2_core.types import FrameResult, RunLengths
+from sam2_core.results import FrameResult, RunLengths
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)
 any_mask = hnp.arrays(np.bool_, shapes)

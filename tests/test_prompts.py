@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+import tracemalloc
+from copy import deepcopy
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sam2_core import Box, Point, Prompt, PromptError, Session, open_session
+from sam2_core import Box, Point, Prompt, PromptError, Session, masks, open_session
 from tests.conftest import model
 from tests.videos_for_tests import Disks
 
@@ -78,6 +82,61 @@ def test_an_array_changed_later_does_not_change_the_prompt() -> None:
     prompt = Prompt(0, 1, mask=mask)
     mask[:] = True
     assert np.array_equal(prompt.mask, Disks().mask(0))  # type: ignore[arg-type]
+
+
+def test_a_prompt_is_replaced_copied_and_pickled_with_its_masks() -> None:
+    painted = Prompt(0, 1, mask=Disks().mask(0))
+    corrected = Prompt(0, 1, (Point(10, 12),), previous=Disks().mask(0))
+    for change in (lambda p: replace(p, frame_index=0), deepcopy, lambda p: pickle.loads(pickle.dumps(p))):
+        assert np.array_equal(change(painted).mask, Disks().mask(0))
+        assert change(painted).previous is None
+        assert np.array_equal(change(corrected).previous, Disks().mask(0))
+        assert repr(change(corrected)) == repr(corrected)
+    assert np.array_equal(corrected.with_point(1, 2).previous, Disks().mask(0))  # type: ignore[arg-type]
+    assert replace(painted, mask=None, box=Box(1, 2, 3, 4)).mask is None
+    with pytest.raises(PromptError, match="the mask is empty"):
+        replace(painted, mask=np.zeros((48, 64)))
+
+
+def test_a_mask_may_be_given_as_run_lengths() -> None:
+    encoded = masks.encode(Disks().mask(0))
+    prompt = Prompt(0, 1, mask=encoded)
+    assert prompt.encoded_mask == encoded == Prompt(0, 1, mask=Disks().mask(0)).encoded_mask
+    assert np.array_equal(prompt.mask, Disks().mask(0))  # type: ignore[arg-type]
+    with pytest.raises(PromptError, match="the mask is empty"):
+        Prompt(0, 1, mask=masks.encode(MASK * 0))
+    with Session(Disks(), model("copy")) as session, pytest.raises(PromptError, match="the mask is 5 x 4"):
+        session.add_prompt(Prompt(0, 1, mask=masks.encode(np.ones((4, 5)))))
+
+
+def test_nothing_can_be_written_into_a_prompt() -> None:
+    prompt = Prompt(0, 1, mask=Disks().mask(0))
+    assert prompt.mask is not None
+    with pytest.raises(ValueError, match="read-only"):
+        prompt.mask[:] = True
+    with pytest.raises(FrozenInstanceError):
+        prompt.mask = None  # type: ignore[misc]
+
+
+def test_hundreds_of_painted_prompts_are_no_hundreds_of_images(tmp_path: Path) -> None:
+    """Neither the prompts of a session nor those of a saved one."""
+    video = np.zeros((2, 1024, 1024), np.uint8)
+    mask = np.zeros((1024, 1024), np.bool_)
+    mask[100:120, 200:220] = True
+    with open_session(video, model=model("copy")) as session:
+        for object_id in range(1, 41):
+            session.add_prompt(Prompt(0, object_id, mask=mask))
+        session.save(tmp_path / "s")
+        given = session.prompts
+    again = open_session(tmp_path / "s", model=model("copy"), video=video)
+    for prompts in (given, again.prompts):
+        assert len(prompts) == 40
+        assert len(pickle.dumps(prompts)) < mask.nbytes
+    tracemalloc.start()
+    kept = again.prompts
+    assert tracemalloc.get_traced_memory()[1] < mask.nbytes
+    tracemalloc.stop()
+    assert all(np.array_equal(prompt.mask, mask) for prompt in kept)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["copy", "flow"])

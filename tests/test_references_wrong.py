@@ -17,8 +17,9 @@ from sam2_core.models.preprocess import preprocess
 from sam2_core.models.prompt_encoder import PointPrompts
 from sam2_core.tracking.sam2_model import Sam2Model
 from tests.conftest import model
+from tests.models_for_tests import Recording
 from tests.reference import random_network, reference_of
-from tests.test_session_contract import click, same
+from tests.sessions_for_tests import click, same
 from tests.videos_for_tests import Disks
 
 SAM2 = model("sam2")
@@ -27,12 +28,12 @@ SIZE = SAM2.network.config.image_size  # type: ignore[attr-defined]
 
 def test_a_second_click_sees_the_clamped_logits_of_the_first() -> None:
     """In transformers refinement clicks never get the previous logits."""
-    session = Session(Disks(), SAM2)
+    recording = Recording(SAM2)
+    session = Session(Disks(), recording)  # type: ignore[arg-type]
     first = Prompt(0, 1, (Point(10, 12),))
     session.add_prompt(first)
-    one = session._tracker._clicks[0, 1][1][0].raw.logits_11hw
     session.add_prompt(first.with_point(30, 30, positive=False))
-    two = session._tracker._clicks[0, 1][1][1].raw.logits_11hw
+    one, two = (answer.raw.logits_11hw for answer in recording.answers)
     network = SAM2.network  # type: ignore[attr-defined]
     places = torch.tensor([[[10 * SIZE / 64, 12 * SIZE / 48], [30 * SIZE / 64, 30 * SIZE / 48]]])
     points = PointPrompts(places, torch.tensor([[1, 0]]))

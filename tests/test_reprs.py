@@ -6,7 +6,7 @@ import numpy as np
 
 from sam2_core import Box, LiveVideo, Point, Prompt, Session
 from tests.conftest import model
-from tests.test_session_contract import click
+from tests.sessions_for_tests import click
 from tests.videos_for_tests import Disks
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sam2_core import Box, Point, Prompt, SAM2Error, Session, SessionError, open_session
 from tests.conftest import MODELS, model
-from tests.test_session_contract import click, same
+from tests.sessions_for_tests import click, same
 from tests.videos_for_tests import Disks
 
 
@@ -78,15 +78,6 @@ def test_stale_masks_stay_stale(tmp_path: Path) -> None:
         assert same(session.masklets(), again.masklets())
 
 
-def test_another_model_keeps_the_prompts_only(tmp_path: Path) -> None:
-    session = started("copy")
-    list(session.propagate())
-    session.save(tmp_path / "s")
-    with open_session(tmp_path / "s", model=model("sam2"), video=Disks()) as again:
-        assert [p.points for p in again.prompts] == [p.points for p in session.prompts]
-        assert list(again.masklets()[9]) == [4, 6]
-
-
 def test_the_video_is_found_where_it_was_or_beside_the_session(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.stack([Disks()[i] for i in range(12)]))
     with open_session(tmp_path / "v.npy", model="copy") as session:
@@ -113,6 +104,10 @@ def test_what_does_not_fit_is_said_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+def far(prompt: dict[str, object]) -> dict[str, object]:
+    return prompt | {"points": [[1000, 1000, 1]], "mask": None}
+
+
 def test_a_broken_file_is_said_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "s.sam2"
     started("copy").save(path)
@@ -125,6 +120,18 @@ def test_a_broken_file_is_said_in_one_line(tmp_path: Path) -> None:
         {"object": arrays["object"] + 50},
         {"place": arrays["place"] + 1000},
         {"prompted": ~arrays["prompted"]},
+        {"frame": arrays["frame"] + 0.5},
+        {"frame": arrays["frame"] - 9},
+        {"score": arrays["score"][:, None]},
+        {"runs": arrays["runs"] + [-(2**40), 2**40, 0]},
+        {"runs": arrays["runs"] + [-1, 1, 0]},
+        {"place": arrays["place"] * np.array([1, 1, -1, -1], np.int32)},
+        {"place": arrays["place"] - np.array([99, 0, 0, 0], np.int32)},
+        {"place": arrays["place"][:, :3]},
+        {"counts": arrays["counts"] * 2},
+        {"counts": arrays["counts"].astype(np.int32)},
+        {"document": document | {"prompts": [far(prompt) for prompt in document["prompts"]]}},
+        {"document": document | {"video": document["video"] | {"size": [-48, -64]}}},
         {"document": document | {"prompts": [{"frame": 0}]}},
         {"document": document | {"version": 99}},
         {"document": document | {"objects": []}},

@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sam2_core import Limits, Masklet, Point, Prompt, Session, load_model, open_session
-from sam2_core.hookspecs import VideoModel
+from sam2_core import Limits, Point, Prompt, Session, load_model, open_session
 from tests.conftest import MODELS, model
-from tests.test_session_contract import click, same
-from tests.test_tracking_memory import state_bytes
+from tests.models_for_tests import Counting
+from tests.saved_for_tests import FRAMES, again, going_on, run, started, whole
+from tests.sessions_for_tests import click, same, state_bytes
 from tests.videos_for_tests import Disks
-
-FRAMES = 8
-
-
-class Counting:
-    """A model that notes what is asked of it."""
-
-    def __init__(self, wrapped: VideoModel) -> None:
-        self._wrapped, self.calls = wrapped, dict.fromkeys(("encode_image", "track", "segment"), 0)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self.calls:
-            self.calls[name] += 1
-        return getattr(self._wrapped, name)
-
-
-def started(name: str, first: int = 0) -> Session:
-    session = Session(Disks(FRAMES), model(name))
-    session.add_prompt(click(first).with_point(40, 40, positive=False))
-    session.add_prompt(click(first + 2, 2, disk=1))
-    return session
-
-
-def run(session: Session, steps: int) -> None:
-    for _, _ in zip(range(steps), session.propagate(), strict=False):
-        pass
-
-
-@cache
-def whole(name: str, first: int = 0) -> dict[int, Masklet]:
-    """What a session gives that never stopped."""
-    session = started(name, first)
-    run(session, 2 * FRAMES)
-    return session.masklets()
-
-
-def again(path: Path, name: str, **options: Any) -> tuple[Session, Counting]:
-    counting = Counting(model(name))
-    session = open_session(path, model=counting, video=Disks(FRAMES), **options)
-    counting.calls = dict.fromkeys(counting.calls, 0)
-    return session, counting
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -86,11 +44,10 @@ def test_the_bundled_model_goes_on_bit_for_bit(tmp_path: Path) -> None:
         run(session, 5)
         session.save(tmp_path / "s")
         list(session.propagate())
-        other = open_session(tmp_path / "s", precision=precision, video=Disks(FRAMES))
-        track = other._tracks[1]
-        assert track.present_pass is not None
-        assert track.present_pass.forward == 5
+        other = open_session(tmp_path / "s", precision=precision, video=(video := Disks(FRAMES)))
+        video.reads.clear()
         list(other.propagate())
+        assert video.reads == [5, 6, 7, 0]  # the last is before the prompt of object 1
         assert same(session.masklets(), other.masklets())
 
 
@@ -123,16 +80,14 @@ def test_a_session_may_be_saved_and_opened_at_every_frame(tmp_path: Path) -> Non
 
 
 def test_over_the_budget_objects_are_tracked_again(tmp_path: Path) -> None:
-    session = started("copy")
-    run(session, 6)
     sizes = []
-    for budget in (0, 30_000, 2**26):  # of 24,576 bytes for each object
-        session._tracker.limits = Limits(saved_bytes=budget)
+    for budget in (0, 30_000, 2**26):  # of some 18,600 bytes for each object
+        session = started("copy", limits=Limits(saved_bytes=budget))
+        run(session, 6)
         session.save(tmp_path / "s")
         sizes.append((tmp_path / "s").stat().st_size)
-        other, _ = again(tmp_path / "s", "copy")
-        kept = [i for i, track in other._tracks.items() if track.present_pass is not None]
-        assert kept == {0: [], 30_000: [1], 2**26: [1, 2]}[budget]
+        other, counting = again(tmp_path / "s", "copy")
+        assert going_on(other, counting) == {0: [], 30_000: [1], 2**26: [1, 2]}[budget]
         list(other.propagate())
         assert same(whole("copy"), other.masklets())
     assert sizes[0] < sizes[1] < sizes[2]
@@ -151,8 +106,7 @@ def test_the_budget_goes_to_the_object_with_most_to_lose(ahead: int, tmp_path: P
         if result.frame_index == 5:
             break
     session.save(tmp_path / "s")
-    other, _ = again(tmp_path / "s", "copy")
-    assert [i for i, track in other._tracks.items() if track.present_pass is not None] == [ahead]
+    assert going_on(*again(tmp_path / "s", "copy")) == [ahead]
 
 
 def test_a_finished_session_carries_no_memories(tmp_path: Path) -> None:
@@ -192,8 +146,8 @@ def goes_on(path: Path, arrays: dict[str, Any], name: str) -> bool:
     """Whether the memories were taken; the masks are right in any case."""
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    other, _ = again(path, name)
-    taken = any(track.present_pass is not None for track in other._tracks.values())
+    other, counting = again(path, name)
+    taken = bool(going_on(other, counting))
     list(other.propagate())
     assert same(whole(name), other.masklets())
     return taken
@@ -260,9 +214,11 @@ def test_another_model_or_precision_leaves_the_memories_alone(tmp_path: Path) ->
     run(session, 3)
     session.save(tmp_path / "s")
     for other in (load_model("nano", precision="auto"), model("copy")):
-        with open_session(tmp_path / "s", model=other, video=Disks(6)) as opened:
-            assert opened._tracks[1].present_pass is None
+        counting = Counting(other)
+        with open_session(tmp_path / "s", model=counting, video=Disks(6)) as opened:
+            assert all(frame.stale for frame in opened.masklets()[1].values())
             list(opened.propagate())
+        assert counting.calls["track"] == 5  # all frames but the prompted one
 
 
 def test_a_model_that_cannot_store_its_memories_is_saved_without(tmp_path: Path) -> None:

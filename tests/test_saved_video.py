@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sam2_core import LiveVideo, Session, SessionError, open_session, open_video
 from sam2_core.videos import ImageOptions
 from tests.conftest import model
-from tests.test_session_contract import click, same
+from tests.sessions_for_tests import click, same
 from tests.videos_for_tests import Disks
 
 COPY = model("copy")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise, permutations
+from typing import cast
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from sam2_core import (
     open_session,
 )
 from tests.conftest import MODELS, model
+from tests.models_for_tests import Counting
+from tests.sessions_for_tests import click, same
 from tests.videos_for_tests import Disks
 
 Open = Callable[[Disks], Session]
@@ -31,7 +34,7 @@ def open_it(request: pytest.FixtureRequest) -> Iterator[Open]:
     opened: list[Session] = []
 
     def open_one(video: Disks) -> Session:
-        opened.append(open_session(video, model=model(request.param)))
+        opened.append(open_session(video, model=Counting(model(request.param))))
         return opened[-1]
 
     yield open_one
@@ -42,33 +45,6 @@ def open_it(request: pytest.FixtureRequest) -> Iterator[Open]:
 @pytest.fixture
 def session(open_it: Open) -> Session:
     return open_it(Disks())
-
-
-def click(frame_index: int, object_id: int = 1, disk: int = 0) -> Prompt:
-    rows, columns = np.nonzero(Disks().mask(frame_index, disk))
-    return Prompt(frame_index, object_id, (Point(float(columns.mean()), float(rows.mean())),))
-
-
-def same(first: dict[int, Masklet], second: dict[int, Masklet]) -> bool:
-    """Whether two sets of masklets are equal bit for bit: frames, run lengths, scores, visibility."""
-
-    def rows(masklets: dict[int, Masklet]) -> list[tuple[object, ...]]:
-        return [
-            (
-                object_id,
-                i,
-                f.score,
-                f.visible,
-                f.source,
-                f.encoded.top,
-                f.encoded.left,
-                f.encoded.counts.tolist(),
-            )
-            for object_id, masklet in sorted(masklets.items())
-            for i, f in masklet.items()
-        ]
-
-    return rows(first) == rows(second)
 
 
 def canonical(open_it: Open, prompts: tuple[Prompt, ...]) -> dict[int, Masklet]:
@@ -224,11 +200,12 @@ def test_what_is_up_to_date_is_served_without_computing(open_it: Open) -> None:
     session = open_it(video)
     session.add_prompt(click(0))
     first = list(session.propagate())
-    session._tracker.features.clear()
+    asked = dict(cast(Counting, session.model).calls)
     video.reads.clear()
     second = list(session.propagate())
     third = list(session.propagate(range(0, 12)))
     assert video.reads == []
+    assert cast(Counting, session.model).calls == asked
     assert [r.frame_index for r in first] == [r.frame_index for r in second] == [r.frame_index for r in third]
 
 

@@ -8,7 +8,7 @@ import pytest
 from sam2_core import Point, Prompt, PromptError, Session, SessionClosedError, masks
 from sam2_core.prompting import deepest_point
 from tests.conftest import MODELS, model
-from tests.test_session_contract import same
+from tests.sessions_for_tests import same
 from tests.videos_for_tests import Disks
 
 

@@ -32,7 +32,7 @@ from sam2_core import (
     open_session,
 )
 from tests.conftest import model
-from tests.test_session_contract import same
+from tests.sessions_for_tests import same
 from tests.videos_for_tests import Disks
 
 FRAMES = 9

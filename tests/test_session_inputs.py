@@ -11,7 +11,7 @@ import pytest
 
 from sam2_core import Limits, ModelError, Prompt, PromptError, SAM2Error, Session, SessionError, open_session
 from tests.conftest import model
-from tests.test_session_contract import click
+from tests.sessions_for_tests import click
 from tests.videos_for_tests import Disks
 
 

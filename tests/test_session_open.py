@@ -21,7 +21,7 @@ from sam2_core import (
     plugins,
 )
 from tests.conftest import model
-from tests.test_session_contract import click
+from tests.sessions_for_tests import click
 from tests.videos_for_tests import Disks
 
 COPY = model("copy")

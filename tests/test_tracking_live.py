@@ -8,9 +8,8 @@ import pytest
 
 from sam2_core import Limits, LiveVideo, Prompt, Session, VideoError, open_session
 from tests.conftest import MODELS, model
-from tests.test_saved_memories import Counting
-from tests.test_session_contract import click, same
-from tests.test_tracking_memory import state_bytes
+from tests.models_for_tests import Counting
+from tests.sessions_for_tests import click, same, state_bytes
 from tests.videos_for_tests import Disks
 
 

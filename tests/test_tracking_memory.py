@@ -12,9 +12,13 @@ import pytest
 import torch
 
 from sam2_core import FrameResult, Limits, LiveVideo, Point, Prompt, Session, SessionError, VideoError
+from sam2_core.tracking import passes
 from sam2_core.tracking.bank import MemoryBank, Spans
+from sam2_core.tracking.sam2_model import Decoded, Frame, Sam2Memory
+from sam2_core.tracking.track import ObjectTrack
+from sam2_core.tracking.tracker import KEPT_CLICKS, Step, Tracker
 from tests.conftest import model
-from tests.test_session_contract import click, same
+from tests.sessions_for_tests import click, clicked, held, same, state_bytes
 from tests.videos_for_tests import Disks
 
 COPY, SAM2 = model("copy"), model("sam2")
@@ -95,19 +99,6 @@ def test_the_bounded_bank_gives_the_same_masks_as_an_unbounded_one(monkeypatch: 
     assert same(bounded, run().masklets())
 
 
-def state_bytes(session: Session) -> int:
-    """Bytes of every tensor that the session's objects and its feature cache hold."""
-    seen: dict[int, int] = {}
-    for track in session._tracks.values():
-        banks = [*track.canonical_pass().banks.values()]
-        for points in track.restart.values():
-            banks += [*points._banks.values(), *points._newest.values()]
-        for bank in banks:
-            seen |= {id(m): m.nbytes for m in (*bank.recent.values(), *bank.conditioning.values())}
-        assert all(s.raw is None for s in track.prompted.values())
-    return sum(seen.values()) + session._tracker.features.nbytes
-
-
 def canonical_pass(session: Session) -> Iterator[FrameResult]:
     yield from session.propagate()
 
@@ -137,31 +128,34 @@ def test_state_is_the_same_at_frame_60_and_at_frame_160(
 
 
 def test_a_restart_in_the_middle_has_the_same_memories() -> None:
-    session = Session(Disks(60), SAM2, Limits(restart_bytes=0))  # as few restart points as can be
-    session.add_prompt(click(0))
+    tracker, track = clicked(60, Limits(restart_bytes=0))  # as few restart points as can be
     wanted: dict[int, MemoryBank] = {}
-    track = session._tracks[1]
-    for result in session.propagate():
-        wanted[result.frame_index + 1] = track.canonical_pass().banks[1]
+    for frame_index in passes.canonical(tracker, [track]):
+        wanted[frame_index + 1] = track.canonical_pass().banks[1]
     assert len(track.restart[1]) <= 2  # beside the newest
     for frame_index in (7, 33, 51, 59):
-        bank = session._tracker.bank_before(track, frame_index, 1)
+        (bank,) = tracker.banks_before([track], frame_index, 1)
         assert bank.recent.keys() == wanted[frame_index].recent.keys()
         for i, memory in bank.recent.items():
             assert torch.equal(memory.pointer_1d, wanted[frame_index].recent[i].pointer_1d)  # type: ignore[attr-defined]
 
 
 def test_quick_corrections_of_several_frames_go_on_from_each_other() -> None:
-    session = Session(Disks(30), SAM2)
-    session.add_prompt(click(0))
-    list(session.propagate())
-    old = session._tracks[1].restart[1]._banks[15].recent[14]
-    session.add_prompt(click(10))
-    session.add_prompt(click(16))
-    frames = session.propagate(range(10, 30))
-    while next(frames).frame_index < 17:
+    tracker, track = clicked(30)
+    list(passes.canonical(tracker, [track]))
+    before = track.restart[1].before(16)
+    assert before is not None
+    assert before.frame_index == 15
+    old = before.bank.recent[14]
+    tracker.prompt(track, click(10))
+    tracker.prompt(track, click(16))
+    frames = passes.quick(tracker, [track], range(10, 30))
+    while next(frames) < 17:
         pass
-    new = session._tracks[1].restart[1]._banks[17].recent
+    after = track.restart[1].before(18)
+    assert after is not None
+    assert after.frame_index == 17
+    new = after.bank.recent
     assert 14 in new
     assert new[14] is not old  # the memories of this pass, not those before the corrections
 
@@ -181,21 +175,20 @@ def test_a_quick_pass_leaves_what_is_up_to_date() -> None:
 
 def test_a_quick_correction_tracks_on_from_the_memories_before_it() -> None:
     """It equals tracking by hand: the old memories up to the corrected frame, then the new prompt as well."""
-    video = Disks(20)
-    session = Session(video, SAM2)
+    session = Session(Disks(20), SAM2)
     session.add_prompt(click(0))
     list(session.propagate())
-    track = session._tracks[1]
-    before = session._tracker.bank_before(track, 8, 1)
     session.add_prompt(click(8))
     list(session.propagate(range(8, 20)))
     quick = session.masklets()
-    session._tracker.condition([track])
+    tracker, track = clicked(20)
+    list(passes.canonical(tracker, [track]))
+    (before,) = tracker.banks_before([track], 8, 1)
+    tracker.prompt(track, click(8))
+    tracker.condition([track])
     bank = before.conditioned_on(track.conditioning)
-    from sam2_core.tracking.tracker import Step
-
     for i in range(9, 20):
-        ((segmentation, bank),) = session._tracker.track(i, [Step(track, bank)], 1)
+        ((segmentation, bank),) = tracker.track(i, [Step(track, bank)], 1)
         assert segmentation.encoded == quick[1][i].encoded
 
 
@@ -231,7 +224,16 @@ def test_the_feature_cache_keeps_to_its_budget() -> None:
     session = Session(Disks(30), SAM2, Limits(feature_bytes=200_000))
     session.add_prompt(click(0))
     for _ in session.propagate():
-        assert session._tracker.features.nbytes <= 200_000
+        kept = [features for features in held(session) if isinstance(features, Frame)]
+        assert 0 < sum(features.nbytes for features in kept) <= 200_000
+
+
+def test_the_logits_of_the_clicks_given_last_are_kept_and_no_others() -> None:
+    session = Session(Disks(30), SAM2)
+    for i in range(30):
+        session.add_prompt(click(i, 1 + i % 3))
+    list(session.propagate())
+    assert sum(isinstance(kept, Decoded) for kept in held(session)) == KEPT_CLICKS
 
 
 def test_closed_sessions_leave_nothing_behind() -> None:
@@ -240,9 +242,13 @@ def test_closed_sessions_leave_nothing_behind() -> None:
         session = Session(Disks(), SAM2)
         session.add_prompt(click(0))
         list(session.propagate())
+        large = [
+            kept for kept in held(session) if isinstance(kept, (Tracker, ObjectTrack, Frame, Sam2Memory))
+        ]
+        assert {type(kept) for kept in large} == {Tracker, ObjectTrack, Frame, Sam2Memory}
+        gone += [weakref.ref(session), *map(weakref.ref, large)]
         session.close()
-        gone.append(weakref.ref(session._tracker))
-        del session
+        del session, large
     gc.collect()
     assert not any(ref() for ref in gone)
 
@@ -384,7 +390,7 @@ def test_painted_prompts_are_kept_small() -> None:
         mask[20 * object_id : 20 * object_id + 12, 100:120] = True
         session.add_prompt(Prompt(0, object_id, mask=mask))
     gc.collect()
-    kept = [s for stored in session._tracks.values() for s in stored.prompts._stored.values()]
-    assert sum(s.mask.nbytes for s in kept if s.mask) < 10_000
-    assert not session._tracker._clicks
+    seen = session.video.size[0] * session.video.size[1] * 3  # the frame, of which the model keeps features
+    kept = [array for array in held(session) if isinstance(array, np.ndarray) and array.base is None]
+    assert sum(array.nbytes for array in kept) < seen + 10_000
     assert np.array_equal(session.prompts[-1].mask, mask)

@@ -17,6 +17,7 @@ from sam2_core.models.config import config
 from sam2_core.models.preprocess import preprocess
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.sam2_model import Sam2Model
+from tests.models_for_tests import Recording
 from tests.reference import random_network, reference_of, textured_frame
 from tests.skips import shared_data
 
@@ -58,28 +59,21 @@ def pair(request: pytest.FixtureRequest) -> tuple[Sam2Model, Sam2VideoModel]:
     return Sam2Model(network, request.param, torch.device("cpu"), "exact"), reference_of(network)
 
 
-def ours(
-    model: Sam2Model, prompts: Sequence[Prompt], monkeypatch: pytest.MonkeyPatch
-) -> tuple[Logits, Session]:
+def ours(model: Sam2Model, prompts: Sequence[Prompt]) -> tuple[Logits, Session]:
     """All logits of a canonical propagation, and the session."""
-    session = Session(frames(), model)
+    recording = Recording(model)
+    session = Session(frames(), recording)  # type: ignore[arg-type]
     found: Logits = {}
     for prompt in prompts:
         session.add_prompt(prompt)
-        raw = session._tracker.segment(prompt).raw  # at hand: nothing is computed again
+        raw = recording.answers[-1].raw
         found[prompt.object_id, prompt.frame_index] = raw.logits_11hw[0, 0].numpy()
-    original, tracked = Sam2Model.track, []
-
-    def recording(self: Sam2Model, features: object, memories: object) -> object:
-        tracked.extend(segmentations := original(self, features, memories))  # type: ignore[arg-type]
-        return segmentations
-
-    monkeypatch.setattr(Sam2Model, "track", recording)
+    recording.answers.clear()
     for result in session.propagate():
         known = [i for i in result.object_ids if (i, result.frame_index) not in found]
-        for object_id, segmentation in zip(known, tracked, strict=True):
+        for object_id, segmentation in zip(known, recording.answers, strict=True):
             found[object_id, result.frame_index] = segmentation.raw.logits_11hw[0, 0].numpy()
-        tracked.clear()
+        recording.answers.clear()
     return found, session
 
 
@@ -123,11 +117,11 @@ CASES = {
 
 @pytest.mark.parametrize("prompts", CASES.values(), ids=CASES.keys())
 def test_tracking_forward_and_backward_equals_transformers(
-    pair: tuple[Sam2Model, Sam2VideoModel], prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+    pair: tuple[Sam2Model, Sam2VideoModel], prompts: list[Prompt]
 ) -> None:
     model, reference = pair
     expected = theirs(reference, prompts)
-    found, session = ours(model, prompts, monkeypatch)
+    found, session = ours(model, prompts)
     assert found.keys() == expected.keys()
     assert len(found) == FRAMES * len({p.object_id for p in prompts})
     prompted = {(p.object_id, p.frame_index) for p in prompts}

@@ -153,12 +153,23 @@ def test_reading_backward_decodes_each_group_once(tmp_path: Path, decoded: list[
     assert len(decoded) <= 60 + 5  # five groups
 
 
-def test_what_is_kept_of_decoded_frames_is_bounded(tmp_path: Path) -> None:
-    frame_bytes = HEIGHT * WIDTH * 3 // 2
-    video = VideoFile(write(tmp_path / "a.mp4", frames=60, g="60"), cache_bytes=10 * frame_bytes)
-    for i in (59, 58, 3, 30):
-        assert number_in(video[i]) == i
-        assert video._cache._bytes <= 10 * frame_bytes
+@pytest.mark.parametrize("order", [(59,), (59, 58), (59, 58, 3), (59, 58, 3, 30)], ids=str)
+def test_what_is_kept_of_decoded_frames_is_bounded(
+    tmp_path: Path, order: tuple[int, ...], decoded: list[int]
+) -> None:
+    path, kept = write(tmp_path / "a.mp4", frames=60, g="60"), []
+    with av.open(str(path)) as film:
+        frame_bytes = sum(plane.buffer_size for plane in next(film.decode(video=0)).planes)
+    budget = 10 * HEIGHT * WIDTH * 3 // 2
+    for asked in range(60):
+        video = VideoFile(path, cache_bytes=budget)
+        assert [number_in(video[i]) for i in order] == list(order)
+        decoded.clear()
+        assert number_in(video[asked]) == asked
+        kept += [asked] if not decoded else []
+        video.close()
+    assert order[-1] in kept
+    assert len(kept) * frame_bytes <= budget
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

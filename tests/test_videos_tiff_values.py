@@ -251,10 +251,22 @@ def test_a_damaged_tiff_is_refused_and_nothing_else(tmp_path: Path) -> None:
             assert "\n" not in str(error)  # noqa: PT017 - some, not all
 
 
-def test_a_page_is_closed_with_its_file(tmp_path: Path) -> None:
+def test_a_page_is_closed_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handles: set[tifffile.FileHandle] = set()
+    original = tifffile.FileHandle.open
+
+    def noting(self: tifffile.FileHandle) -> None:
+        handles.add(self)
+        original(self)
+
+    def left_open() -> list[str]:
+        return [handle.name for handle in handles if not handle.closed]
+
     write_set(tmp_path)
+    monkeypatch.setattr(tifffile.FileHandle, "open", noting)
     pages = TiffPages(tmp_path / "t0.ome.tif")
     assert np.array_equal(pages[2, slice(None), slice(None)], STACK[2])
-    assert [page.parent.filehandle.closed for page in pages._pages] == [False, True, True]
+    assert {handle.name for handle in handles} == {f"t{t}.ome.tif" for t in range(3)}
+    assert left_open() == ["t0.ome.tif"]
     pages.close()
-    assert all(page.parent.filehandle.closed for page in pages._pages)
+    assert left_open() == []

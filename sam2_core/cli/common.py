@@ -1,4 +1,4 @@
-"""What several commands share: options, output folders, progress, the table at the end."""
+"""What several commands share: options, progress, the table at the end."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from sam2_core import plugins, saved
-from sam2_core.cli import hints, inputs
+from sam2_core import plugins
+from sam2_core.cli import hints
 from sam2_core.cli.failures import usage
-from sam2_core.errors import ExportError, SAM2Error, reason
-from sam2_core.files import make_folder
-from sam2_core.models import registry
-from sam2_core.session import Session
-from sam2_core.types import FrameResult, Masklet, Video
+from sam2_core.hookspecs import Item, Watch
+from sam2_core.results import FrameResult, Masklet
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,9 +48,8 @@ def add_output_arguments(parser: argparse.ArgumentParser, formats: str) -> None:
 
 def _model(name: str) -> str:
     """The name; UsageError if nobody knows it, before anything is opened."""
-    if name not in plugins.models() and Path(name).suffix not in registry.SUFFIXES:
-        with usage():
-            plugins.load_model(name)  # loads nothing, and says what there is
+    with usage():
+        plugins.check_model_name(name)
     return name
 
 
@@ -66,84 +61,18 @@ def _formats(text: str) -> list[str]:
     return names
 
 
-@dataclass
-class Output:
-    """The folder and the formats of a command, checked before any work is done.
-
-    Attributes:
-        folder: where the files go.
-        formats: names of exporters.
-        save: the file of the session, if it is to be saved.
-        written: what has been written so far.
-
-    Raises:
-        ExportError: if a format is not known or the folder cannot be written.
-        SessionError: if the session cannot be saved there.
-    """
-
-    folder: Path
-    formats: Sequence[str]
-    save: Path | None = None
-    written: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Look before the work, so that none is lost."""
-        self._exporters = {name: plugins.exporter(name) for name in self.formats}
-        check_folder(self.folder)
-        _check_save(self.save)
-
-    @classmethod
-    def of(cls, options: argparse.Namespace) -> Output:
-        """What the command line asks for; UsageError if that would replace what it reads."""
-        inputs.check(options)
-        return cls(options.out, options.format, options.save)
-
-    def keep(self, session: Session) -> None:
-        """Save the session if asked to, and write its masklets; if one cannot be written, the others are."""
-        try:
-            if self.save:
-                session.save(self.save)
-                self.written.append(str(self.save))
-        finally:
-            self.write(session.masklets(), session.video)
-
-    def write(self, masklets: Mapping[int, Masklet], video: Video) -> None:
-        """Write every format; one that fails does not keep the others from being written.
-
-        Raises:
-            ExportError: at the end, if some could not be written.
-        """
-        failures = []
-        for export in self._exporters.values():
-            try:
-                self.written.append(str(export(masklets, video, self.folder)))
-            except SAM2Error as error:
-                failures.append(str(error))
-        if failures:
-            raise ExportError("; ".join(failures))
-
-
-def _check_save(path: Path | None) -> None:
-    if path is None:
-        return
-    saved.check_target(path)
-    check_folder(path.parent)
-
-
-def check_folder(folder: Path) -> None:
-    """Make a folder if it is not there; ExportError if nothing can be written into it."""
-    try:
-        make_folder(folder)
-        probe = folder / ".sam2-can-write"
-        probe.touch()
-        probe.unlink()
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise ExportError(f"cannot write to {folder}: {reason(error)}") from error
-
-
 def watched(results: Iterable[FrameResult], total: int) -> Iterator[FrameResult]:
     """The results, with a progress bar on a terminal."""
     yield from tqdm(results, total=total, unit="frame", disable=not on_terminal(), leave=False)
+
+
+def watch(what: str) -> Watch:
+    """What gives the items of a sequence one by one, with a progress bar of this name on a terminal."""
+
+    def items(sequence: Sequence[Item]) -> Iterator[Item]:
+        yield from tqdm(sequence, desc=what, unit="step", disable=not on_terminal(), leave=False)
+
+    return items
 
 
 def on_terminal() -> bool:
@@ -163,7 +92,9 @@ class Clock:
         return time.perf_counter() - self._start
 
 
-def summary(masklets: Mapping[int, Masklet], output: Output, model: str, seconds: float) -> dict[str, Any]:
+def summary(
+    masklets: Mapping[int, Masklet], written: Sequence[str], model: str, seconds: float
+) -> dict[str, Any]:
     """What ``--json`` prints: model, seconds, objects by id, and what was written."""
     objects = {}
     for object_id, masklet in masklets.items():
@@ -171,17 +102,25 @@ def summary(masklets: Mapping[int, Masklet], output: Output, model: str, seconds
         objects[str(object_id)] = {
             "frames": len(masklet),
             "visible": len(visible),
+            "stale": sum(frame.stale for frame in masklet.values()),
             "mean_score": round(sum(f.score for f in visible) / len(visible), 4) if visible else 0.0,
             "mean_area": round(sum(f.encoded.area for f in visible) / len(visible), 1) if visible else 0.0,
         }
-    return {"model": model, "seconds": round(seconds, 2), "objects": objects, "written": output.written}
+    return {"model": model, "seconds": round(seconds, 2), "objects": objects, "written": [*written]}
 
 
-def finish(session: Session, output: Output, clock: Clock, *, as_json: bool) -> None:
-    """Say what was found and written, and on stderr what is doubtful."""
-    masklets, model = session.masklets(), session.model.name
-    report(summary(masklets, output, model, clock.seconds), as_json=as_json)
-    if not as_json and (hint := hints.doubt(model, masklets)) and sys.stderr is not None:
+def finish(
+    masklets: Mapping[int, Masklet], written: Sequence[str], model: str, clock: Clock, *, as_json: bool
+) -> None:
+    """Say what was found and written, and on stderr what is doubtful or stale."""
+    report(summary(masklets, written, model, clock.seconds), as_json=as_json)
+    if not as_json:
+        say(hints.doubt(model, masklets), hints.stale(masklets))
+
+
+def say(*found: str | None) -> None:
+    """Print hints on stderr, if there are any."""
+    for hint in filter(None, found if sys.stderr is not None else ()):
         print(end="", flush=True)  # the table comes first
         print(f"sam2: {hint}", file=sys.stderr)
 

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from sam2_core import masks, samples
 from sam2_core.cli import common
-from sam2_core.session import open_session
-from sam2_core.types import Masklet, Point, Prompt
+from sam2_core.cli.results import Output
+from sam2_core.opening import open_session
+from sam2_core.prompts import Prompt
+from sam2_core.results import Masklet
+from sam2_core.types import Point
 
 CLICKED = 8
 """How many of the cells are clicked, the largest first."""
@@ -40,7 +43,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    output = common.Output(options.out, ["labels", "overlay"])
+    output = Output(options.out, ["labels", "overlay"])
     source = options.out / samples.TIMELAPSE.name
     shutil.copyfile(samples.TIMELAPSE, source)
     truth = true_cells()

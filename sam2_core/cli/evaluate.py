@@ -22,7 +22,7 @@ from sam2_core.evaluation.scores import Counted
 from sam2_core.evaluation.truth import Sequence
 from sam2_core.exporters.files import write_json
 from sam2_core.hookspecs import VideoModel
-from sam2_core.session import open_session
+from sam2_core.opening import open_session
 
 BASELINES = ("copy", "flow")
 

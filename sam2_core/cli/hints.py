@@ -1,10 +1,10 @@
-"""What the bundled model was unsure of, in one line."""
+"""What is doubtful about the results, each in one line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sam2_core.types import Masklet
+from sam2_core.results import Masklet
 
 LOW = 0.6
 """Predicted IoU under which a mask is doubtful."""
@@ -23,11 +23,27 @@ def doubt(model: str, masklets: Mapping[int, Masklet]) -> str | None:
     found = [text for object_id, masklet in masklets.items() if (text := _doubtful(object_id, masklet))]
     if not found:
         return None
-    more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
     return (
-        f"hint: nano is unsure of {', '.join(found[:MOST])}{more}; look at the overlay before using them. "
+        f"hint: nano is unsure of {_first(found)}; look at the overlay before using them. "
         "A published checkpoint does better ('sam2 models fetch sam2.1-tiny', then --model sam2.1-tiny)"
     )
+
+
+def stale(masklets: Mapping[int, Masklet]) -> str | None:
+    """Which objects have stale masks, and what helps; None if there are none."""
+    old = {i: [index for index, frame in m.items() if frame.stale] for i, m in masklets.items()}
+    found = [f"object {object_id} on {_frames(frames)}" for object_id, frames in old.items() if frames]
+    if not found:
+        return None
+    return (
+        f"hint: masks that are older than the prompts of their object, or of another model: {_first(found)}; "
+        "to renew them, track with --both and without --frames"
+    )
+
+
+def _first(found: Sequence[str]) -> str:
+    more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
+    return ", ".join(found[:MOST]) + more
 
 
 def _doubtful(object_id: int, masklet: Masklet) -> str | None:

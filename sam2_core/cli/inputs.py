@@ -1,4 +1,4 @@
-"""The files that a command line reads; no result may replace one of them."""
+"""The files that a command line reads; no result may replace one of them, nor one result another."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from sam2_core import saved
 from sam2_core.cli import labels
 from sam2_core.cli.failures import UsageError
 
+SESSIONS = (".sam2", ".npz")
+"""How files of sessions are usually called."""
+
 
 def check(options: argparse.Namespace) -> None:
     """Look before the work.
 
     Raises:
-        UsageError: if ``--out`` or ``--save`` would replace what is read.
+        UsageError: if ``--out`` or ``--save`` would replace what is read, or the results what is saved.
     """
+    if options.save and (name := _results_on(options.save, options.out, options.format)):
+        raise UsageError(
+            f"--save {options.save} lies where the results as {name} go; give another name or folder"
+        )
     for path in _of(options):
         if options.save and _same(path, options.save) and not saved.is_session(path):
             raise UsageError(f"--save would replace {path}, which is read; give another file")
@@ -38,9 +45,24 @@ def _same(path: Path, other: Path) -> bool:
 
 def _results_over(path: Path, out: Path, formats: Sequence[str]) -> str | None:
     """The format whose folder or file in ``out`` is the path or holds it."""
-    try:
-        inner = path.resolve().relative_to(out.resolve())
-    except ValueError:
-        return None
-    first = inner.parts[0].partition(".")[0] if inner.parts else None
+    first = _first(path, out).partition(".")[0]
     return next((name for name in formats if name == first), None)
+
+
+def _results_on(save: Path, out: Path, formats: Sequence[str]) -> str | None:
+    """The format that would write a session's file: no format writes into files called as sessions are.
+
+    But ``.labels.sam2`` is the list of what ``labels`` wrote.
+    """
+    first = _first(save, out).casefold()  # some disks take coco.json and COCO.json for the same
+    if Path(first).suffix in SESSIONS and not first.startswith("."):
+        return None
+    return next((name for name in formats if name.casefold() == first.strip(".").partition(".")[0]), None)
+
+
+def _first(path: Path, out: Path) -> str:
+    """The name of the file or folder in ``out`` that is the path or holds it; "" if it lies elsewhere."""
+    try:
+        return path.resolve().relative_to(out.resolve()).parts[0]
+    except (ValueError, IndexError):
+        return ""

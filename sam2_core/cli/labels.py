@@ -8,7 +8,7 @@ from sam2_core import masks
 from sam2_core.cli.failures import UsageError
 from sam2_core.errors import PromptError, reason
 from sam2_core.label_images import read_label_image
-from sam2_core.types import RunLengths
+from sam2_core.results import RunLengths
 
 LONGEST_INDEX = 12
 """Digits; Python refuses to read thousands of them."""

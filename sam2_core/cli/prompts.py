@@ -15,16 +15,21 @@ from typing import Any
 import numpy as np
 from PIL import Image as PILImage
 
-from sam2_core import masks
+from sam2_core import masks, saved
 from sam2_core.cli import labels, sources
 from sam2_core.cli.failures import UsageError, usage
 from sam2_core.errors import PromptError, SAM2Error, SessionError, reason
 from sam2_core.label_images import NUMBER_MODES
+from sam2_core.prompts import Prompt
+from sam2_core.results import RunLengths
 from sam2_core.session import Session
-from sam2_core.types import Box, Mask, Point, Prompt, RunLengths
+from sam2_core.types import Box, Mask, Point
 
 PLAIN = NUMBER_MODES | {"RGB", "F"}
 """Pillow's names of images in which black is 0 and everything else is not."""
+
+HELP = "click object 1 on frame 0 with --point 1@0:120,80, or use --box, --mask, --labels or --prompts"
+"""How a prompt is given."""
 
 KEYS = ("object_id", "frame", "frame_index", "points", "box", "mask")
 """What an entry of ``prompts.json`` may hold; ``frame`` and ``frame_index`` are the same."""
@@ -50,8 +55,7 @@ class Parts:
 
     def prompt(self, frame_index: int, object_id: int) -> Prompt:
         """The prompt that these parts make; PromptError if they make none."""
-        mask = None if self.mask is None else self.mask.decode()
-        return Prompt(frame_index, object_id, tuple(self.points), self.box, mask)
+        return Prompt(frame_index, object_id, tuple(self.points), self.box, self.mask)
 
     def check(self, frame_index: int, object_id: int) -> None:
         """Whether they make a prompt.
@@ -61,7 +65,7 @@ class Parts:
             UsageError: for anything else.
         """
         if self.mask is not None:
-            Prompt(0, 1, mask=self.mask.decode())
+            Prompt(0, 1, mask=self.mask)
         with usage():
             self.prompt(frame_index, object_id)
 
@@ -110,15 +114,18 @@ def opened(options: argparse.Namespace) -> Iterator[Session]:
     """The session that a command line asks for, with its prompts.
 
     Raises:
-        SessionError: if there is no prompt, neither on the command line nor in a saved session.
+        UsageError: if there is no prompt, and SOURCE is no saved session.
+        SessionError: if there is none in the saved session either.
     """
     wanted = read(options)  # before anything large is loaded
+    if not wanted and not saved.is_session(options.source):
+        raise UsageError(f"no prompt was given, and {options.source} is no saved session; {HELP}")
     with sources.opened(options) as session:
         _check_sizes(wanted, session.video.size)
         for key, parts in wanted.items():
             session.add_prompt(parts.prompt(*key))
         if not session.prompts:
-            raise SessionError("no prompt was given; add --point, --box, --mask, --labels or --prompts")
+            raise SessionError(f"no prompt was given, and {options.source} holds none; {HELP}")
         yield session
 
 

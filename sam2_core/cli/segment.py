@@ -6,6 +6,9 @@ import argparse
 from typing import Any
 
 from sam2_core.cli import common, prompts, sources
+from sam2_core.cli.results import Output
+from sam2_core.results import Masklet
+from sam2_core.session import Session
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -24,8 +27,17 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    clock, output = common.Clock(), common.Output.of(options)
+    clock, output = common.Clock(), Output.of(options)
     with prompts.opened(options) as session:
-        output.keep(session)
-        common.finish(session, output, clock, as_json=options.json)
+        masklets, model = _prompted(session), session.model.name
+        output.keep(session, masklets)
+        common.finish(masklets, output.written, model, clock, as_json=options.json)
     return 0
+
+
+def _prompted(session: Session) -> dict[int, Masklet]:
+    """Of each object the frames of its prompts; a saved session may know what was tracked between them."""
+    return {
+        object_id: Masklet(object_id, {i: f for i, f in masklet.items() if f.source == "prompted"})
+        for object_id, masklet in session.masklets().items()
+    }

@@ -11,8 +11,9 @@ from pathlib import Path
 from sam2_core import saved
 from sam2_core.cli.failures import UsageError
 from sam2_core.errors import SessionError, SessionVideoError, VideoError
+from sam2_core.opening import open_session
 from sam2_core.plugins import open_video
-from sam2_core.session import Session, open_session
+from sam2_core.session import Session
 from sam2_core.types import Video
 from sam2_core.videos import ImageOptions
 

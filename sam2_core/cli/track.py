@@ -6,14 +6,16 @@ import argparse
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from sam2_core.cli import common, prompts, sources
+from sam2_core.cli import common, hints, prompts, sources
 from sam2_core.cli.failures import UsageError, one_line
-from sam2_core.errors import SessionError
+from sam2_core.cli.results import Output
+from sam2_core.errors import ExportError, SessionError
+from sam2_core.results import FrameResult
 from sam2_core.session import Session
-from sam2_core.types import FrameResult
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -41,23 +43,45 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    clock, output, stopped = common.Clock(), common.Output.of(options), None
+    clock, output = common.Clock(), Output.of(options)
     with prompts.opened(options) as session:
-        results, total = _propagation(session, options.frames, options.both)
-        try:
-            for _ in common.watched(results, total):
-                pass
-        except (KeyboardInterrupt, Exception) as error:  # the frames before it are not lost
-            stopped = error
-        output.keep(session)
-        if not isinstance(stopped, Exception):
-            common.finish(session, output, clock, as_json=options.json)
+        stopped = _track(session, options)
+        masklets, model = session.masklets(), session.model.name
+        with _remembering(stopped):
+            output.keep(session, masklets)
+        if isinstance(stopped, Exception):
+            common.say(hints.stale(masklets))
+        else:
+            common.finish(masklets, output.written, model, clock, as_json=options.json)
     if stopped is None:
         return 0
     if options.debug:
         traceback.print_exception(stopped)
     print(f"sam2: {one_line(stopped)}; the finished frames are in {options.out}", file=sys.stderr)
     return 1
+
+
+def _track(session: Session, options: argparse.Namespace) -> BaseException | None:
+    """Do the passes; gives what stopped them, so that the frames before it are not lost."""
+    results, total = _propagation(session, options.frames, options.both)
+    try:
+        for _ in common.watched(results, total):
+            pass
+    except (KeyboardInterrupt, Exception) as error:
+        return error
+    return None
+
+
+@contextmanager
+def _remembering(stopped: BaseException | None) -> Iterator[None]:
+    """What fails in here is said together with what stopped the passes before."""
+    try:
+        yield
+    except Exception as error:
+        if stopped is None:
+            raise
+        said = f"{one_line(stopped)}; and not all of the finished frames are kept: {one_line(error)}"
+        raise ExportError(said) from BaseExceptionGroup("failed", [stopped, error])
 
 
 def _frames(text: str) -> range:
@@ -88,7 +112,7 @@ def _propagation(session: Session, frames: range | None, both: bool) -> tuple[It
         raise SessionError(
             f"--frames from {wanted.start} on holds no frame; the video has frames 0..{count - 1}"
         )
-    if frames is None and both:
+    if both and (frames is None or len(wanted) == count):
         return session.propagate(), count - min(firsts) + max(firsts)
     passes = [wanted]
     if both:

@@ -22,7 +22,7 @@ from sam2_core.exporters.frames import Read, gather, labels_on
 from sam2_core.exporters.read import read_ctc, read_sav
 from sam2_core.label_images import read_label_image
 from sam2_core.masks import encode
-from sam2_core.types import Masklet
+from sam2_core.results import Masklet
 from sam2_core.videos.images import images_in
 
 RESOLUTIONS = ("480p", "Full-Resolution")

@@ -12,8 +12,10 @@ from sam2_core import masks
 from sam2_core.evaluation.clicks import next_click
 from sam2_core.evaluation.scores import Counted, mean, score
 from sam2_core.evaluation.truth import Truth
+from sam2_core.prompts import Prompt
+from sam2_core.results import Masklet
 from sam2_core.session import Session
-from sam2_core.types import Mask, Masklet, Prompt
+from sam2_core.types import Mask
 
 ROUNDS = 8
 """Frames that the interactive protocols prompt, at most."""

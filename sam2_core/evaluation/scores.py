@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sam2_core import masks
 from sam2_core.evaluation import metrics
 from sam2_core.evaluation.truth import Truth
-from sam2_core.types import Mask, Masklet
+from sam2_core.results import Masklet
+from sam2_core.types import Mask
 
 NAMES = ("J", "F", "J&F")
 """Columns of every table."""

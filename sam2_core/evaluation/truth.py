@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sam2_core.errors import ExportError
-from sam2_core.types import Mask, Masklet
+from sam2_core.results import Masklet
+from sam2_core.types import Mask
 
 ROUNDING = 2
 """Pixels by which published masks and frames differ in size (853 and 854 columns occur)."""

@@ -1,6 +1,7 @@
 """Writers of masklets, one module per format; each also reads what it writes (see ``read``).
 
-A writer is ``export(masklets, video, folder) -> path``. Frames are those that any masklet knows, in order.
+A writer is ``export(masklets, video, folder) -> path``. Frames are those that any masklet knows, in order;
+``watch=tqdm`` shows how many of them are written.
 Files come into being under a temporary name and are renamed when they are complete. The libraries behind
 the formats are loaded when one is used, not before.
 """

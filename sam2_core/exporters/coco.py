@@ -10,12 +10,14 @@ from sam2_core import masks
 from sam2_core.errors import ExportError
 from sam2_core.exporters.files import inside, load_json, reading, write_json
 from sam2_core.exporters.frames import Read, Size, gather, known_frames, on_frame, score
-from sam2_core.types import Masklet, RunLengths, Video
+from sam2_core.hookspecs import Watch
+from sam2_core.results import Masklet, RunLengths
+from sam2_core.types import Video
 
 CATEGORIES = [{"id": 1, "name": "object", "supercategory": "object"}]
 
 
-def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
+def export(masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch: Watch = iter) -> Path:
     """Write ``coco.json`` and return its path.
 
     Images carry ``frame_index``, annotations ``track_id`` (the object id), ``frame_index``, ``score`` and
@@ -40,14 +42,14 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
         "licenses": [],
         "categories": CATEGORIES,
         "images": images,
-        "annotations": _annotations(masklets, video.size),
+        "annotations": _annotations(masklets, video.size, watch),
     }
     return write_json(Path(folder) / "coco.json", document)
 
 
-def _annotations(masklets: Mapping[int, Masklet], size: Size) -> Iterator[dict[str, Any]]:
+def _annotations(masklets: Mapping[int, Masklet], size: Size, watch: Watch) -> Iterator[dict[str, Any]]:
     annotation_id = 0
-    for frame_index in known_frames(masklets):
+    for frame_index in watch(known_frames(masklets)):
         for object_id, known in on_frame(masklets, frame_index, size).items():
             if not known.encoded.area:
                 continue

@@ -16,7 +16,9 @@ from sam2_core.errors import ExportError
 from sam2_core.exporters.files import exported, inside, make_folder, reading, remove_others
 from sam2_core.exporters.frames import check_ids, gather, known_frames, paint
 from sam2_core.exporters.labels import read_tiffs
-from sam2_core.types import Masklet, Video
+from sam2_core.hookspecs import Watch
+from sam2_core.results import Masklet
+from sam2_core.types import Video
 
 HIGHEST = 2**16 - 1
 
@@ -34,7 +36,7 @@ class Track:
         return f"{self.label} {self.begin} {self.end} {self.parent}\n"
 
 
-def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
+def export(masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch: Watch = iter) -> Path:
     """Write ``ctc/mask000.tif`` ... and ``ctc/res_track.txt``, and return that folder.
 
     There is one file per frame of the video, as the challenge wants it. Where masks overlap, the higher
@@ -52,7 +54,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
     count = max(len(video), max(known, default=-1) + 1)
     digits = max(3, len(str(count - 1)))
     make_folder(target)
-    for frame_index in range(count):
+    for frame_index in watch(range(count)):
         written.append(f"mask{frame_index:0{digits}d}.tif")
         labels = np.zeros(video.size, np.uint16)
         if frame_index in known:

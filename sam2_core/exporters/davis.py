@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from sam2_core.exporters.files import exported, inside, make_folder, numbered, reading, remove_others
 from sam2_core.exporters.frames import Read, check_ids, gather, known_frames, labels_on, paint
-from sam2_core.types import Masklet, Video
+from sam2_core.hookspecs import Watch
+from sam2_core.results import Masklet
+from sam2_core.types import Video
 
 
 def palette() -> NDArray[np.uint8]:
@@ -22,7 +24,7 @@ def palette() -> NDArray[np.uint8]:
     return colours.astype(np.uint8)
 
 
-def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
+def export(masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch: Watch = iter) -> Path:
     """Write ``davis/00000.png`` ..., named by frame index, and return that folder.
 
     Where masks overlap, the higher score wins.
@@ -35,7 +37,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
     check_ids(masklets, 255, "an indexed PNG", "labels, coco or sav")
     target, colours, written = Path(folder) / "davis", palette().tobytes(), []
     make_folder(target)
-    for frame_index in known_frames(masklets):
+    for frame_index in watch(known_frames(masklets)):
         written.append(f"{frame_index:05d}.png")
         image = Image.fromarray(paint(masklets, frame_index, video.size).astype(np.uint8))
         image.putpalette(colours)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sam2_core import masks
 from sam2_core.errors import ExportError
 from sam2_core.label_images import read_label_image
-from sam2_core.types import Masklet, MaskletFrame, RunLengths, Video
+from sam2_core.results import Masklet, MaskletFrame, RunLengths
+from sam2_core.types import Video
 
 Size = tuple[int, int]
 """Height and width in pixels."""

@@ -9,10 +9,12 @@ import numpy as np
 
 from sam2_core.exporters.files import exported, inside, make_folder, numbered, reading, remove_others
 from sam2_core.exporters.frames import Read, check_ids, gather, known_frames, labels_on, paint
-from sam2_core.types import HIGHEST_ID, Masklet, Video
+from sam2_core.hookspecs import Watch
+from sam2_core.results import Masklet
+from sam2_core.types import HIGHEST_ID, Video
 
 
-def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
+def export(masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch: Watch = iter) -> Path:
     """Write ``labels/00000.tif`` ..., named by frame index, and return that folder.
 
     Pixels are ``uint16``, or ``uint32`` in all frames if an id needs it; zlib-compressed. Where masks
@@ -27,7 +29,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
     dtype = np.uint16 if max(masklets, default=0) < 2**16 else np.uint32
     target, written = Path(folder) / "labels", []
     make_folder(target)
-    for frame_index in known_frames(masklets):
+    for frame_index in watch(known_frames(masklets)):
         written.append(f"{frame_index:05d}.tif")
         image = paint(masklets, frame_index, video.size).astype(dtype)
         with exported(target / written[-1]) as temporary:

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from sam2_core.errors import ExportError, reason
 from sam2_core.exporters.files import exported, remove_earlier
 from sam2_core.exporters.frames import known_frames, on_frame, score
-from sam2_core.types import Image, Mask, Masklet, MaskletFrame, RunLengths, Video
+from sam2_core.hookspecs import Watch
+from sam2_core.results import Masklet, MaskletFrame, RunLengths
+from sam2_core.types import Image, Mask, Video
 
 OPACITY = 0.45
 FRAME_RATE = 10
 """Frames per second for a video without a rate, or a time-lapse with less than one."""
 
 
-def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
+def export(masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch: Watch = iter) -> Path:
     """Write ``overlay.mp4``, or ``overlay.png`` if one frame is known, and return its path.
 
     Frames are the known ones (all of them if nothing is known), at the ``frame_rate`` of the video or, if
@@ -39,7 +41,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
         raise ExportError("the video has no frames yet, so there is nothing to show")
     pictures = (
         draw(np.asarray(video[frame_index]), on_frame(masklets, frame_index, video.size))
-        for frame_index in frames
+        for frame_index in watch(frames)
     )
     target = Path(folder) / ("overlay.png" if len(frames) == 1 else "overlay.mp4")
     with exported(target) as temporary:

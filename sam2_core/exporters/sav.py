@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ from sam2_core import masks
 from sam2_core.errors import ExportError
 from sam2_core.exporters.files import inside, load_json, reading, write_json
 from sam2_core.exporters.frames import Read, Size, gather, known_frames, name_of, on_frame, score
-from sam2_core.types import Masklet, Video
+from sam2_core.hookspecs import Watch
+from sam2_core.results import Masklet
+from sam2_core.types import Video
 
 STRIDE = 4
 """SA-V annotates every 4th frame: 6 of 24 per second."""
 
 
-def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
+def export(masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch: Watch = iter) -> Path:
     """Write ``sav.json`` and return its path.
 
     All keys of the data set are there; what is not known (environment, split, stability) is null. Known
@@ -41,7 +43,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
         "video_resolution": float(height * width),
         "video_environment": None,
         "video_split": None,
-        "masklet": _masks(masklets, frames, video.size),
+        "masklet": _masks(masklets, watch(frames), video.size),
         "masklet_id": list(masklets),
         **_statistics(masklets, frames, video.size),
         "masklet_frame_count": [len(frames)] * len(masklets),
@@ -55,7 +57,9 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
     return write_json(Path(folder) / "sav.json", document)
 
 
-def _masks(masklets: Mapping[int, Masklet], frames: list[int], size: Size) -> Iterator[list[dict[str, Any]]]:
+def _masks(
+    masklets: Mapping[int, Masklet], frames: Iterable[int], size: Size
+) -> Iterator[list[dict[str, Any]]]:
     empty = masks.to_coco(masks.encode(np.zeros((0, 0)), size=size))
     for frame_index in frames:
         known = on_frame(masklets, frame_index, size)

@@ -12,10 +12,12 @@ from sam2_core.errors import ExportError
 from sam2_core.exporters.coco import CATEGORIES, bbox, segmentation
 from sam2_core.exporters.files import inside, load_json, reading, write_json
 from sam2_core.exporters.frames import Read, Size, gather, known_frames, name_of, on_frame, score
-from sam2_core.types import Masklet, MaskletFrame, RunLengths, Video
+from sam2_core.hookspecs import Watch
+from sam2_core.results import Masklet, MaskletFrame, RunLengths
+from sam2_core.types import Video
 
 
-def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
+def export(masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch: Watch = iter) -> Path:
     """Write ``ytvis.json`` and return its path.
 
     The one video's ``file_names`` are its known frames; as in the data set, their numbers are frame
@@ -38,7 +40,7 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path) -> Path:
         "licenses": [],
         "categories": CATEGORIES,
         "videos": [entry],
-        "annotations": (_annotation(i, masklets[i], frames, video.size) for i in masklets),
+        "annotations": (_annotation(i, masklets[i], frames, video.size) for i in watch([*masklets])),
     }
     return write_json(Path(folder) / "ytvis.json", document)
 

@@ -31,6 +31,9 @@ class FeatureCache:
         """Bytes kept now."""
         return sum(features.nbytes for features in self._kept.values())
 
+    def __contains__(self, frame_index: object) -> bool:
+        return frame_index in self._kept
+
     def __len__(self) -> int:
         return len(self._kept)
 

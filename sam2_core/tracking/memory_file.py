@@ -122,7 +122,8 @@ def unpack(data: bytes, tracks: Mapping[int, ObjectTrack], model: StoresMemories
         for entry in document["objects"]
     ]
     for track, (conditioning, state, newest) in ready:
-        track.conditioning = dict(conditioning)
+        for frame_index, memory in conditioning.items():
+            track.set_conditioning(frame_index, memory)
         if state is not None:
             track.go_on_with(state)
         for direction, point in newest.items():

@@ -2,34 +2,46 @@
 
 Both are generators of frame indices; a frame is yielded when all objects that this pass follows are up to
 date on it. Nothing is computed before it is asked for, so stopping is to stop iterating.
+
+Whatever strikes in the middle (an interrupt, an error of the model), a later pass gives the same masks. For
+each object a frame is computed first; then its restart point is added, which changes no mask; only then are
+the mask and the place of its pass kept, see ``ObjectTrack.keep``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from sam2_core.hookspecs import Segmentation
 from sam2_core.tracking.bank import MemoryBank
-from sam2_core.tracking.track import CanonicalPass, Known, ObjectTrack
+from sam2_core.tracking.track import CanonicalPass, ObjectTrack
 from sam2_core.tracking.tracker import Step, Tracker
 
 
-def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack]) -> Iterator[int]:
+def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack], sharing: int = 1) -> Iterator[int]:
     """Bring every object to its canonical result: forward from its first prompt, then backward to frame 0.
 
     What a live video has forgotten cannot be computed any more: the forward pass goes on with the first frame
     that is left, the backward pass stops there.
 
-    Yields frame indices; frames before the first prompt of some objects and after that of others come twice.
+    Args:
+        tracker: computes the frames.
+        tracks: the objects.
+        sharing: how many objects share the budget for restart points.
+
+    Yields:
+        Frame indices; frames before the first prompt of some objects and after that of others come twice.
     """
+    tracker.renew(tracks, range(len(tracker.video)))
     for track in tracks:
         if track.canonical_pass().forward < len(tracker.video) and not track.canonical_pass().banks:
             track.restart_canonical_pass()  # it was saved when the video was shorter
     frame_index = min(track.first for track in tracks)
     while frame_index < len(tracker.video):  # a live video grows meanwhile
         reached = [track for track in tracks if track.first <= frame_index]
-        _forward(tracker, reached, frame_index)
+        _forward(tracker, reached, frame_index, sharing)
         if frame_index >= tracker.oldest or all(track.is_fresh(frame_index) for track in reached):
             yield frame_index
         frame_index += 1
@@ -37,103 +49,145 @@ def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack]) -> Iterator[int]:
         standing = [track for track in tracks if track.canonical_pass().backward == frame_index]
         if standing and frame_index < tracker.oldest:
             return
-        _backward(tracker, standing, frame_index)
+        _backward(tracker, standing, frame_index, sharing)
         yield frame_index
 
 
-def quick(tracker: Tracker, tracks: Sequence[ObjectTrack], frames: range) -> Iterator[int]:
+def quick(tracker: Tracker, tracks: Sequence[ObjectTrack], frames: range, sharing: int = 1) -> Iterator[int]:
     """Compute what is stale in a range, from the memories as they are; frames outside stay as they were.
 
-    Yields every frame of the range, in its order.
+    Args:
+        tracker: computes the frames.
+        tracks: the objects.
+        frames: the range.
+        sharing: how many objects share the budget for restart points.
+
+    Yields:
+        Every frame of the range, in its order.
     """
-    banks: dict[int, MemoryBank] = {}
+    correction = Correction(tracker, tracks, frames.step, sharing)
     for frame_index in frames:
-        reached = [t for t in tracks if _reaches(t, frame_index, frames.step) and not t.is_fresh(frame_index)]
-        if frames.step == 1:
-            _forward(tracker, reached, frame_index)
-        stale = [track for track in reached if not track.is_fresh(frame_index)]
-        tracker.condition(stale)
-        steps = [
-            Step(
-                t,
-                banks[t.object_id].conditioned_on(t.conditioning)
-                if t.object_id in banks
-                else tracker.bank_before(t, frame_index, frames.step),
-            )
-            for t in stale
-        ]
-        # A prompted frame is passed by; after any other that was up to date, the memories are looked up anew.
-        banks = {t.object_id: banks[t.object_id] for t in tracks if _passes_by(t, frame_index, banks)}
-        for step, (segmentation, bank) in zip(
-            steps, tracker.track(frame_index, steps, frames.step), strict=True
-        ):
-            banks[step.track.object_id] = bank
-            _keep(step.track, frame_index, segmentation)
-            if abs(frames.step) == 1:
-                tracker.add_restart(step.track, frame_index, bank, frames.step)
+        correction.update(frame_index)
         yield frame_index
 
 
-def _reaches(track: ObjectTrack, frame_index: int, step: int) -> bool:
-    """Whether tracking in this direction comes to the frame from one of the object's prompts."""
-    return any((frame_index - prompted) * step >= 0 for prompted in track.prompts)
+class Correction:
+    """One quick pass: what is stale on a frame is tracked from the memories before it.
+
+    Args:
+        tracker: computes the frames.
+        tracks: the objects.
+        step: direction and stride.
+        sharing: how many objects share the budget for restart points.
+    """
+
+    def __init__(self, tracker: Tracker, tracks: Sequence[ObjectTrack], step: int, sharing: int) -> None:
+        self._tracker, self._tracks, self._step, self._sharing = tracker, tracks, step, sharing
+        self._banks: dict[ObjectTrack, MemoryBank] = {}
+
+    def update(self, frame_index: int) -> None:
+        """Bring the objects that this direction reaches up to date on the next frame of the range."""
+        self._tracker.renew(self._tracks, range(frame_index, frame_index + 1))
+        stale = self._stale(frame_index)
+        self._forget_others(stale, frame_index)
+        steps = self._steps(stale, frame_index)
+        for step, (segmentation, bank) in zip(
+            steps, self._tracker.track(frame_index, steps, self._step), strict=True
+        ):
+            if abs(self._step) == 1:
+                self._tracker.add_restart(step.track, frame_index, bank, self._step, self._sharing)
+            step.track.keep(frame_index, segmentation)
+            self._banks[step.track] = bank
+
+    def _stale(self, frame_index: int) -> list[ObjectTrack]:
+        """The objects to track here; those whose canonical pass stands here go on with that."""
+        reached = [t for t in self._tracks if self._reaches(t, frame_index) and not t.is_fresh(frame_index)]
+        if self._step == 1:
+            _forward(self._tracker, reached, frame_index, self._sharing)
+        return [track for track in reached if not track.is_fresh(frame_index)]
+
+    def _reaches(self, track: ObjectTrack, frame_index: int) -> bool:
+        """Whether tracking in this direction comes to the frame from one of the object's prompts."""
+        return any((frame_index - prompted) * self._step >= 0 for prompted in track.prompts)
+
+    def _forget_others(self, stale: Sequence[ObjectTrack], frame_index: int) -> None:
+        """A prompted frame is passed by; after others that are up to date, memories are looked up anew."""
+        self._banks = {
+            track: bank
+            for track, bank in self._banks.items()
+            if track in stale or frame_index in track.prompts
+        }
+
+    def _steps(self, stale: Sequence[ObjectTrack], frame_index: int) -> list[Step]:
+        self._tracker.condition(stale)
+        new = [track for track in stale if track not in self._banks]
+        found = zip(new, self._tracker.banks_before(new, frame_index, self._step), strict=True)
+        banks = self._banks | dict(found)
+        return [Step(track, banks[track].conditioned_on(track.conditioning)) for track in stale]
 
 
-def _passes_by(track: ObjectTrack, frame_index: int, banks: Mapping[int, MemoryBank]) -> bool:
-    return track.object_id in banks and frame_index in track.prompts
-
-
-def _forward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) -> None:
+def _forward(tracker: Tracker, tracks: Iterable[ObjectTrack], frame_index: int, sharing: int) -> None:
     """The next frame of the canonical forward pass, for the objects whose pass stands there."""
     standing = [t for t in tracks if t.canonical_pass().stands_at(frame_index)]
     if frame_index < tracker.oldest:
-        for track in standing:
-            state = track.canonical_pass()
-            state.forward = track.after(tracker.oldest)
-            state.banks[1] = tracker.bank_before(track, state.forward, 1)
+        _skip_what_is_lost(tracker, standing)
         return
-    for track, bank in _advance(tracker, standing, frame_index, 1):
-        state = track.canonical_pass()
-        state.forward = track.after(frame_index + 1)
-        _keep_first(state, track, frame_index, bank)
+    steps = [Step(track, track.canonical_pass().banks[1]) for track in standing]
+    for track, segmentation, bank in _advance(tracker, steps, frame_index, 1, sharing):
+        track.keep(frame_index, segmentation, _after_forward(track, frame_index, bank))
 
 
-def _backward(tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int) -> None:
-    """The next frame of the canonical backward pass, for objects whose pass stands there."""
+def _skip_what_is_lost(tracker: Tracker, tracks: Iterable[ObjectTrack]) -> None:
     for track in tracks:
-        if frame_index == track.first - 1:
-            state = track.canonical_pass()
-            state.banks[-1] = MemoryBank(track.spans, recent=MappingProxyType(dict(state.first_memories)))
-    for track, _ in _advance(tracker, tracks, frame_index, -1):
-        track.canonical_pass().backward = frame_index - 1
+        state, forward = track.canonical_pass(), track.after(tracker.oldest)
+        (bank,) = tracker.banks_before([track], forward, 1)
+        track.go_on_with(replace(state, forward=forward, banks={**state.banks, 1: bank}))
+
+
+def _backward(tracker: Tracker, tracks: Iterable[ObjectTrack], frame_index: int, sharing: int) -> None:
+    """The next frame of the canonical backward pass, for objects whose pass stands there."""
+    steps = [Step(track, _backward_bank(track, frame_index)) for track in tracks]
+    for track, segmentation, bank in _advance(tracker, steps, frame_index, -1, sharing):
+        state = track.canonical_pass()
+        moved = replace(state, backward=frame_index - 1, banks={**state.banks, -1: bank})
+        track.keep(frame_index, segmentation, moved)
+
+
+def _backward_bank(track: ObjectTrack, frame_index: int) -> MemoryBank:
+    """The memories with which the backward pass starts or goes on; at first those of the first frames."""
+    state = track.canonical_pass()
+    if frame_index == track.first - 1:
+        return MemoryBank(track.spans, recent=MappingProxyType(dict(state.first_memories)))
+    return state.banks[-1]
 
 
 def _advance(
-    tracker: Tracker, tracks: Sequence[ObjectTrack], frame_index: int, direction: int
-) -> Iterator[tuple[ObjectTrack, MemoryBank]]:
-    """Track one frame and keep the results; yields each object with its bank after the frame."""
-    tracker.condition(tracks)
-    steps = [Step(t, t.canonical_pass().banks[direction].conditioned_on(t.conditioning)) for t in tracks]
+    tracker: Tracker, steps: Sequence[Step], frame_index: int, direction: int, sharing: int
+) -> Iterator[tuple[ObjectTrack, Segmentation, MemoryBank]]:
+    """Track one frame and add the restart points; gives each object's mask, and its bank after the frame."""
+    tracker.condition([track for track, _ in steps])
+    steps = [Step(track, bank.conditioned_on(track.conditioning)) for track, bank in steps]
     for step, (segmentation, bank) in zip(steps, tracker.track(frame_index, steps, direction), strict=True):
-        _keep(step.track, frame_index, segmentation)
-        step.track.canonical_pass().banks[direction] = bank
-        if frame_index in (step.track.after(step.track.first), step.track.first - 1):
-            step.track.restart[direction].start(frame_index - direction, step.bank)
-        tracker.add_restart(step.track, frame_index, bank, direction)
-        yield step.track, bank
+        track = step.track
+        if frame_index in (track.after(track.first), track.first - 1):
+            track.restart[direction].start(frame_index - direction, step.bank)
+        tracker.add_restart(track, frame_index, bank, direction, sharing)
+        yield track, segmentation, bank
 
 
-def _keep_first(state: CanonicalPass, track: ObjectTrack, frame_index: int, bank: MemoryBank) -> None:
-    """Keep the memories of the first frames for the backward pass, which reads them as the references do."""
+def _after_forward(track: ObjectTrack, frame_index: int, bank: MemoryBank) -> CanonicalPass:
+    """How far the pass has come after a frame of its forward way.
+
+    The memories of the first frames are kept for the backward pass, which reads them as the references do.
+    """
+    state = track.canonical_pass()
+    moved = replace(state, forward=track.after(frame_index + 1), banks={**state.banks, 1: bank})
     behind = frame_index - track.first + 1  # steps from the first frame of the backward pass
     if track.first == 0 or behind > track.spans.pointer:
-        return
+        return moved
     memory = bank.recent[frame_index]
-    state.first_memories[frame_index] = memory if behind <= track.spans.memory else memory.faded()
-    state.backward = track.first - 1  # a live video grew: the backward pass would now read this memory
-
-
-def _keep(track: ObjectTrack, frame_index: int, segmentation: Segmentation) -> None:
-    track.known[frame_index] = Known(
-        segmentation.encoded, segmentation.score, segmentation.visible, track.revision
+    memory = memory if behind <= track.spans.memory else memory.faded()
+    # A live video grew: the backward pass would now read this memory, so it begins anew.
+    return replace(
+        moved, backward=track.first - 1, first_memories={**state.first_memories, frame_index: memory}
     )

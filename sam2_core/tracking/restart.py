@@ -48,7 +48,7 @@ class RestartPoints:
         """Keep the bank after ``frame_index``, and not more than ``limit`` (at least 2) of them."""
         self._newest.pop(frame_index, None)
         self._newest[frame_index] = bank
-        if len(self._newest) > NEWEST:
+        while len(self._newest) > NEWEST:
             del self._newest[next(iter(self._newest))]
         if frame_index % self._interval:
             return

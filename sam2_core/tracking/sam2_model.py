@@ -22,9 +22,10 @@ from sam2_core.models.config import SAM2Config
 from sam2_core.models.preprocess import preprocess
 from sam2_core.models.sam2 import SAM2, Prediction, clamped, mask_to_logits
 from sam2_core.models.sam2 import Features as ImageFeatures
+from sam2_core.prompts import Prompt
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.upsample import mask_of
-from sam2_core.types import Image, Prompt
+from sam2_core.types import Image
 
 BATCH = 64
 """Objects in one call at most; more only cost memory."""

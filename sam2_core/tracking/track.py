@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sam2_core.hookspecs import Memory, Segmentation
+from sam2_core.prompts import Prompt
+from sam2_core.results import Masklet, MaskletFrame, RunLengths
 from sam2_core.tracking.bank import MemoryBank, Spans
-from sam2_core.tracking.prompt_store import PromptStore
 from sam2_core.tracking.restart import RestartPoints
-from sam2_core.types import Masklet, MaskletFrame, Prompt, RunLengths
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -19,7 +20,7 @@ class Known:
     Attributes:
         encoded: the mask.
         score: predicted IoU, 0 where the object is not visible.
-        visible: whether the object score is above 0.
+        visible: whether the object score is above 0 and the mask not empty.
         revision: the revision of the object's prompts from which it was computed.
     """
 
@@ -29,9 +30,56 @@ class Known:
     revision: int
 
 
-@dataclass(eq=False)
+Value = TypeVar("Value")
+
+
+def _without(values: Mapping[int, Value], frame_index: int) -> dict[int, Value]:
+    return {i: value for i, value in values.items() if i != frame_index}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Said:
+    """The prompts of an object and what they alone determine; a value, so that a change is one assignment.
+
+    Attributes:
+        revision: counts the changes of the prompts.
+        prompts: the prompts, by frame.
+        prompted: their masks.
+        foreign: the frames whose masks another model gave, before the session was saved.
+        conditioning: the memories of prompted frames, as far as they are encoded.
+    """
+
+    revision: int = 0
+    prompts: Mapping[int, Prompt] = field(default_factory=dict)
+    prompted: Mapping[int, Segmentation] = field(default_factory=dict)
+    foreign: Set[int] = frozenset()
+    conditioning: Mapping[int, Memory] = field(default_factory=dict)
+
+    def without(self, frame_index: int) -> Said:
+        """The next revision, without the prompt of a frame, if there is one."""
+        return Said(
+            self.revision + 1,
+            _without(self.prompts, frame_index),
+            _without(self.prompted, frame_index),
+            self.foreign - {frame_index},
+            _without(self.conditioning, frame_index),
+        )
+
+    def with_mask(self, frame_index: int, segmentation: Segmentation) -> Said:
+        """With the mask of a prompt as this model gives it."""
+        prompted = {**self.prompted, frame_index: replace(segmentation, raw=None)}
+        return replace(self, prompted=prompted, foreign=self.foreign - {frame_index})
+
+    def with_memory(self, frame_index: int, memory: Memory) -> Said:
+        """With the memory of a prompted frame."""
+        return replace(self, conditioning={**self.conditioning, frame_index: memory})
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class CanonicalPass:
     """How far the canonical result has come: forward to the end, then backward to frame 0.
+
+    A value: whatever strikes while a frame is computed, the pass stands where it stood.
 
     Attributes:
         forward: the next frame of the forward pass, never a prompted one.
@@ -42,8 +90,8 @@ class CanonicalPass:
 
     forward: int
     backward: int
-    banks: dict[int, MemoryBank]
-    first_memories: dict[int, Memory]
+    banks: Mapping[int, MemoryBank]
+    first_memories: Mapping[int, Memory]
 
     def stands_at(self, frame_index: int) -> bool:
         """Whether the forward pass goes on with this frame, and has the memories for it."""
@@ -54,46 +102,83 @@ class ObjectTrack:
     """The state of one object; bounded but for its prompts and the run lengths of its masks.
 
     Its one rule of staleness: every change of a prompt is a new revision, and a tracked frame is stale if it
-    was computed from another revision. Prompted frames are never stale: their mask is the prompt's own.
+    was computed from another revision. Prompted frames show the prompt's own mask; it is stale only if
+    another model gave it, before the session was saved.
     """
 
     def __init__(self, object_id: int, spans: Spans) -> None:
         self.object_id = object_id
         self.spans = spans
-        self.revision = 0
-        self.prompts = PromptStore(object_id)
-        self.prompted: dict[int, Segmentation] = {}
-        self.conditioning: dict[int, Memory] = {}
+        self._said = Said()
         self.known: dict[int, Known] = {}
         self.restart = {1: RestartPoints(1), -1: RestartPoints(-1)}
         self._pass: tuple[int, CanonicalPass] | None = None
+
+    @property
+    def revision(self) -> int:
+        """Counts the changes of the prompts."""
+        return self._said.revision
+
+    @property
+    def prompts(self) -> Mapping[int, Prompt]:
+        """The prompts, by frame."""
+        return self._said.prompts
+
+    @property
+    def prompted(self) -> Mapping[int, Segmentation]:
+        """The masks of the prompts, without what the model needs to go on."""
+        return self._said.prompted
+
+    @property
+    def foreign(self) -> Set[int]:
+        """The prompted frames whose masks another model gave."""
+        return self._said.foreign
+
+    @property
+    def conditioning(self) -> Mapping[int, Memory]:
+        """The memories of prompted frames; another mapping after each change, as banks hold the old one."""
+        return self._said.conditioning
 
     @property
     def first(self) -> int:
         """The first prompted frame."""
         return min(self.prompts)
 
-    def set_prompt(self, prompt: Prompt, segmentation: Segmentation) -> None:
-        """Add or replace the prompt of a frame."""
-        self._forget(prompt.frame_index)
-        self.prompts[prompt.frame_index] = prompt
-        self.prompted[prompt.frame_index] = replace(segmentation, raw=None)
+    def set_prompt(self, prompt: Prompt, segmentation: Segmentation, memory: Memory | None = None) -> None:
+        """Add or replace the prompt of a frame, with its memory if it is encoded."""
+        frame_index = prompt.frame_index
+        said = self._said.without(frame_index).with_mask(frame_index, segmentation)
+        said = replace(said, prompts={**said.prompts, frame_index: prompt})
+        self._say(said if memory is None else said.with_memory(frame_index, memory), frame_index)
 
     def remove_prompt(self, frame_index: int) -> None:
         """Take the prompt of a frame back; what tracking gave there, if anything, shows again."""
-        self._forget(frame_index)
-        del self.prompts[frame_index], self.prompted[frame_index]
+        self._say(self._said.without(frame_index), frame_index)
 
-    def _forget(self, frame_index: int) -> None:
-        self.revision += 1
+    def _say(self, said: Said, frame_index: int) -> None:
         for points in self.restart.values():
             points.drop(frame_index)
-        # A new mapping: banks that were kept along the video hold the old one.
-        self.conditioning = {i: m for i, m in self.conditioning.items() if i != frame_index}
+        self._said = said  # at last and at once: an interrupt leaves what was said, or what is said now
+
+    def renew(self, frame_index: int, segmentation: Segmentation, memory: Memory | None = None) -> None:
+        """Keep the mask of a prompt as this model gives it."""
+        said = self._said.with_mask(frame_index, segmentation)
+        self._said = said if memory is None else said.with_memory(frame_index, memory)
 
     def set_conditioning(self, frame_index: int, memory: Memory) -> None:
         """Keep the memory of a prompted frame."""
-        self.conditioning = self.conditioning | {frame_index: memory}
+        self._said = self._said.with_memory(frame_index, memory)
+
+    def keep(self, frame_index: int, segmentation: Segmentation, state: CanonicalPass | None = None) -> None:
+        """Keep the mask of a tracked frame and, if its canonical pass gave it, how far that has come.
+
+        The mask comes first: if an interrupt falls between the two, the pass gives the same mask once more.
+        """
+        self.known[frame_index] = Known(
+            segmentation.encoded, segmentation.score, segmentation.visible, self.revision
+        )
+        if state is not None:
+            self.go_on_with(state)
 
     def canonical_pass(self) -> CanonicalPass:
         """How far the canonical result of the present prompts has come."""
@@ -117,7 +202,7 @@ class ObjectTrack:
         return through and all(map(self.is_fresh, range(frames)))
 
     def go_on_with(self, state: CanonicalPass) -> None:
-        """Take over how far the canonical pass of the present prompts had come (it was saved)."""
+        """Take over how far the canonical pass of the present prompts has come."""
         self._pass = (self.revision, state)
 
     def mark_complete(self, frames: int) -> None:
@@ -133,14 +218,15 @@ class ObjectTrack:
     def is_fresh(self, frame_index: int) -> bool:
         """Whether the mask of this frame is up to date."""
         if frame_index in self.prompts:
-            return True
+            return frame_index not in self.foreign
         known = self.known.get(frame_index)
         return known is not None and known.revision == self.revision
 
     def __getitem__(self, frame_index: int) -> MaskletFrame:
         """What is known of one frame; KeyError if nothing is."""
         if (prompted := self.prompted.get(frame_index)) is not None:
-            return MaskletFrame(prompted.encoded, prompted.score, prompted.visible, "prompted")
+            stale = frame_index in self.foreign
+            return MaskletFrame(prompted.encoded, prompted.score, prompted.visible, "prompted", stale)
         known = self.known[frame_index]
         stale = known.revision != self.revision
         return MaskletFrame(known.encoded, known.score, known.visible, "propagated", stale)
@@ -164,8 +250,13 @@ class ObjectTrack:
     def restore(self, frame_index: int, frame: MaskletFrame, prompt: Prompt | None) -> None:
         """Take over what a saved session knew of a frame."""
         if prompt is not None and frame.source == "prompted":
-            self.prompts[frame_index] = prompt
-            self.prompted[frame_index] = Segmentation(frame.encoded, frame.score, frame.visible)
+            said, mask = self._said, Segmentation(frame.encoded, frame.score, frame.visible)
+            self._said = replace(
+                said,
+                prompts={**said.prompts, frame_index: prompt},
+                prompted={**said.prompted, frame_index: mask},
+                foreign=said.foreign | ({frame_index} if frame.stale else set()),
+            )
         else:
             revision = self.revision - int(frame.stale)
             self.known[frame_index] = Known(frame.encoded, frame.score, frame.visible, revision)

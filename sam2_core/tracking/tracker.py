@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import NamedTuple, TypeVar
-
-import numpy as np
+from weakref import ref
 
 from sam2_core.errors import VideoError
 from sam2_core.hookspecs import Memory, Segmentation, VideoModel
 from sam2_core.limits import Limits
+from sam2_core.prompts import Prompt
 from sam2_core.tracking.bank import MemoryBank, Spans
 from sam2_core.tracking.features import FeatureCache
 from sam2_core.tracking.track import ObjectTrack
-from sam2_core.types import Mask, Prompt, Video, is_live
+from sam2_core.types import Video, is_live
 
 KEPT_CLICKS = 16
 """Prompts whose steps are kept, so that one more click costs one decode."""
@@ -30,11 +31,22 @@ class Step(NamedTuple):
     bank: MemoryBank
 
 
-class Tracker:
-    """Runs the model; owns the feature cache and the cached clicks, not the objects.
+class Clicks(NamedTuple):
+    """The last prompt of an object on a frame, with all its steps: the next click goes on from them.
 
     Attributes:
-        objects: how many objects share the budget for restart points.
+        prompt: the prompt.
+        steps: its segmentations, one per step.
+        track: the object, if it was given the prompt.
+    """
+
+    prompt: Prompt
+    steps: Sequence[Segmentation]
+    track: ref[ObjectTrack] | None = None
+
+
+class Tracker:
+    """Runs the model; owns the feature cache and the cached clicks, not the objects.
 
     Args:
         model: what segments and tracks.
@@ -46,8 +58,7 @@ class Tracker:
         self.model, self.video, self.limits = model, video, limits
         self.spans = Spans.of(model)
         self.features = FeatureCache(model, video, limits.feature_bytes)
-        self.objects = 1
-        self._clicks: OrderedDict[tuple[int, int], tuple[Prompt, list[Segmentation]]] = OrderedDict()
+        self._clicks: OrderedDict[tuple[int, int], Clicks] = OrderedDict()
 
     @property
     def oldest(self) -> int:
@@ -59,41 +70,65 @@ class Tracker:
 
         Steps that this prompt shares with the last one of its frame and object are not computed again.
         """
-        if prompt.mask is not None:  # large, and no click will follow
-            return self.model.segment(self.features[prompt.frame_index], prompt, None)
-        key = (prompt.frame_index, prompt.object_id)
-        steps = steps_of(prompt)
-        done: list[Segmentation] = []
-        if key in self._clicks:
-            old, segmentations = self._clicks[key]
-            done = segmentations[: _shared(steps_of(old), steps)]
-        features = self.features[prompt.frame_index]
-        for step in steps[len(done) :]:
+        return self._segment(prompt, None)
+
+    def _segment(self, prompt: Prompt, track: ObjectTrack | None) -> Segmentation:
+        steps = self._steps(prompt)
+        if prompt.encoded_mask is None:  # else large, and no click will follow
+            key = (prompt.frame_index, prompt.object_id)
+            self._clicks[key] = Clicks(prompt, steps, None if track is None else ref(track))
+            self._clicks.move_to_end(key)
+            while len(self._clicks) > KEPT_CLICKS:
+                (frame_index, _), oldest = self._clicks.popitem(last=False)
+                self._remember(frame_index, oldest)
+        return steps[-1]
+
+    def _steps(self, prompt: Prompt) -> Sequence[Segmentation]:
+        """The segmentations of all steps of a prompt, as far as they are known those that are kept."""
+        kept = self._clicks.get((prompt.frame_index, prompt.object_id))
+        done = [] if kept is None else list(kept.steps[: _shared(kept.prompt, prompt)])
+        for step in steps_of(prompt, len(done)):
+            features = self.features[prompt.frame_index]
             done.append(self.model.segment(features, step, done[-1] if done else None))
-        self._clicks[key] = (prompt, done)
-        self._clicks.move_to_end(key)
-        while len(self._clicks) > KEPT_CLICKS:
-            self._clicks.popitem(last=False)
-        return done[-1]
+        return done
+
+    def _remember(self, frame_index: int, clicks: Clicks) -> None:
+        """Encode the memory of a prompt before its logits are dropped, if that costs no look at its frame."""
+        track = None if clicks.track is None else clicks.track()
+        if track is None or frame_index not in self.features or frame_index in track.conditioning:
+            return
+        last, shown = clicks.steps[-1], track.prompted.get(frame_index)
+        if shown is not None and shown.encoded is last.encoded:  # no other prompt came since
+            (memory,) = self._memories(frame_index, [last], prompted=True)
+            track.set_conditioning(frame_index, memory)
 
     def prompt(self, track: ObjectTrack, prompt: Prompt) -> None:
-        """Give an object a prompt; nothing changes if that fails.
+        """Give an object a prompt; nothing changes if that fails."""
+        track.set_prompt(prompt, *self._answer(track, prompt))
 
-        On a live video its memory is made at once: later the frame may be gone.
+    def _answer(self, track: ObjectTrack, prompt: Prompt) -> tuple[Segmentation, Memory | None]:
+        """The mask of a prompt, and its memory if that cannot wait.
+
+        The logits of a painted mask are far larger than its memory, and are not kept; a frame of a live video
+        may be gone later. A click is answered at once: its memory waits until tracking needs it.
         """
-        segmentation = self.segment(prompt)
-        memories: Sequence[Memory] = ()
-        if is_live(self.video):
-            memories = self._memories(prompt.frame_index, [segmentation], prompted=True)
-        track.set_prompt(prompt, segmentation)
-        for memory in memories:
-            track.set_conditioning(prompt.frame_index, memory)
+        segmentation = self._segment(prompt, track)
+        if prompt.encoded_mask is None and not is_live(self.video):
+            return segmentation, None
+        (memory,) = self._memories(prompt.frame_index, [segmentation], prompted=True)
+        return segmentation, memory
 
     def candidates(self, prompt: Prompt) -> Sequence[Segmentation]:
         """The readings of a prompt, best predicted IoU first; a refined prompt has one, its mask."""
-        if len(steps_of(prompt)) > 1:
+        if len(prompt.points) + (prompt.box is not None) > 1:
             return [self.segment(prompt)]
         return self.model.candidates(self.features[prompt.frame_index], prompt)
+
+    def renew(self, tracks: Iterable[ObjectTrack], frames: range) -> None:
+        """Compute the masks of prompts that another model gave, but for frames that a live video lost."""
+        foreign = [(i, t) for t in tracks for i in t.foreign if i in frames and i >= self.oldest]
+        for frame_index, track in sorted(foreign, key=lambda pair: pair[0]):
+            track.renew(frame_index, *self._answer(track, track.prompts[frame_index]))
 
     def condition(self, tracks: Iterable[ObjectTrack]) -> None:
         """Encode the memories of prompted frames that have none yet, frame by frame."""
@@ -103,7 +138,7 @@ class Tracker:
                 todo.setdefault(frame_index, []).append(track)
         for frame_index in sorted(todo):
             for group in _batches(todo[frame_index], self.model.batch):
-                prompted = [self.segment(track.prompts[frame_index]) for track in group]
+                prompted = [self._steps(track.prompts[frame_index])[-1] for track in group]
                 memories = self._memories(frame_index, prompted, prompted=True)
                 for track, memory in zip(group, memories, strict=True):
                     track.set_conditioning(frame_index, memory)
@@ -123,31 +158,42 @@ class Tracker:
                 results.append((replace(segmentation, raw=None), bank))
         return results
 
-    def bank_before(self, track: ObjectTrack, frame_index: int, direction: int) -> MemoryBank:
-        """The memories of an object as they are before a frame, from the nearest restart point.
+    def banks_before(
+        self, tracks: Sequence[ObjectTrack], frame_index: int, direction: int
+    ) -> list[MemoryBank]:
+        """The memories of objects as they are before a frame, each from its nearest restart point.
 
-        The frames between the restart point and this one are tracked again with the prompts of that time, so
-        that the memories are the same; their masks are left alone. A pass with a stride starts from the
-        prompted frames alone.
+        The frames between the restart points and this one are tracked again with the prompts of that time, so
+        that the memories are the same; their masks are left alone. Each frame is encoded once, for all
+        objects whose restart point lies behind it. A pass with a stride starts from the prompts alone.
         """
-        point = track.restart[direction].before(frame_index) if abs(direction) == 1 else None
-        if point is None:
-            return MemoryBank(track.spans, track.conditioning)
-        bank = point.bank
-        try:
-            for between in range(point.frame_index + direction, frame_index, direction):
-                if between not in bank.conditioning:
-                    _, bank = self.track(between, [Step(track, bank)], direction)[0]
-        except VideoError:  # a live video no longer has these frames
-            return MemoryBank(track.spans, track.conditioning)
-        return bank.conditioned_on(track.conditioning)
+        points = {
+            track: point
+            for track in tracks
+            if abs(direction) == 1 and (point := track.restart[direction].before(frame_index)) is not None
+        }
+        banks = {track: point.bank for track, point in points.items()}
+        farthest = max((abs(frame_index - point.frame_index) for point in points.values()), default=0)
+        for between in range(frame_index - (farthest - 1) * direction, frame_index, direction):
+            behind = [t for t in banks if (between - points[t].frame_index) * direction > 0]
+            steps = [Step(t, banks[t]) for t in behind if between not in banks[t].conditioning]
+            try:
+                found = self.track(between, steps, direction)
+            except VideoError:  # a live video no longer has this frame
+                banks = {track: bank for track, bank in banks.items() if Step(track, bank) not in steps}
+                continue
+            banks |= {step.track: bank for step, (_, bank) in zip(steps, found, strict=True)}
+        alone = MemoryBank(self.spans)
+        return [banks.get(track, alone).conditioned_on(track.conditioning) for track in tracks]
 
-    def add_restart(self, track: ObjectTrack, frame_index: int, bank: MemoryBank, direction: int) -> None:
-        """Keep the bank after a frame, within the object's share of the budget."""
+    def add_restart(
+        self, track: ObjectTrack, frame_index: int, bank: MemoryBank, direction: int, sharing: int = 1
+    ) -> None:
+        """Keep the bank after a frame, within the share of one of so many objects in the budget."""
         budget = self.limits.restart_bytes
         if budget is None:
             budget = max(16 * 2**20, 32 * bank.nbytes)
-        limit = budget // max(1, self.objects * bank.nbytes)
+        limit = budget // max(1, sharing * bank.nbytes)
         other = track.restart[-direction]  # mostly empty: then this direction has the whole share
         other.thin(max(limit // 2, limit - len(track.restart[direction]) - 1))
         track.restart[direction].add(frame_index, bank, limit - len(other))
@@ -163,38 +209,39 @@ class Tracker:
         return self.model.encode_memory(self.features[frame_index], segmentations, prompted=prompted)
 
 
-def steps_of(prompt: Prompt) -> list[Prompt]:
-    """The prompt as it grew: the box (if there is one) or the first point, then one more point at a time."""
-    if prompt.mask is not None:
+def steps_of(prompt: Prompt, done: int = 0) -> list[Prompt]:
+    """The prompt as it grew: the box (if there is one) or the first point, then one more point at a time.
+
+    Args:
+        prompt: the prompt.
+        done: how many of the first steps to leave out.
+    """
+    if prompt.encoded_mask is not None:
         return [prompt]
-    start = 0 if prompt.box is not None else 1
-    return [replace(prompt, points=prompt.points[:n]) for n in range(start, len(prompt.points) + 1)]
+    first, last = (0 if prompt.box is not None else 1), len(prompt.points)
+    previous = prompt.encoded_previous
+    return [
+        prompt if count == last else replace(prompt, points=prompt.points[:count], previous=previous)
+        for count in range(first + done, last + 1)
+    ]
 
 
 def same_prompt(first: Prompt, second: Prompt) -> bool:
     """Whether two prompts say the same."""
-    return (
-        (first.frame_index, first.object_id, first.points, first.box)
-        == (second.frame_index, second.object_id, second.points, second.box)
-        and _same_mask(first.mask, second.mask)
-        and _same_mask(first.previous, second.previous)
+    mine, theirs = (
+        (p.frame_index, p.object_id, p.points, p.box, p.encoded_mask, p.encoded_previous)
+        for p in (first, second)
     )
+    return mine == theirs
 
 
-def _same_mask(first: Mask | None, second: Mask | None) -> bool:
-    if first is None or second is None:
-        return first is second
-    return np.array_equal(first, second)
-
-
-def _shared(old: Sequence[Prompt], new: Sequence[Prompt]) -> int:
-    """How many first steps two prompts have in common."""
-    count = 0
-    for first, second in zip(old, new, strict=False):
-        if not same_prompt(first, second):
-            break
-        count += 1
-    return count
+def _shared(old: Prompt, new: Prompt) -> int:
+    """How many first steps two prompts have in common, neither of them a painted mask."""
+    mine, theirs = ((p.box, p.encoded_mask, p.encoded_previous) for p in (old, new))
+    if mine != theirs:
+        return 0
+    pairs = zip(old.points, new.points, strict=False)
+    return (new.box is not None) + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterable[Sequence[Item]]:

@@ -17,7 +17,9 @@ from scipy import ndimage
 from sam2_core import masks
 from sam2_core.errors import ModelError
 from sam2_core.hookspecs import Memories, Segmentation
-from sam2_core.types import Image, Mask, Prompt
+from sam2_core.prompts import Prompt
+from sam2_core.results import RunLengths
+from sam2_core.types import Image, Mask
 
 SIMILAR = 24
 """Largest difference of a colour channel (of 255) at which a pixel looks like the clicked one."""
@@ -41,15 +43,23 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class MaskMemory:
-    """A soft mask in 0..255, and the frame that it lies on."""
+    """A mask, hard or soft (0..255), and the frame that it lies on.
 
-    soft: NDArray[np.uint8]
+    Hard masks, such as those of all prompts, are run lengths: hundreds of them are not hundreds of images.
+    """
+
+    mask: RunLengths | NDArray[np.uint8]
     frame: Frame
+
+    @property
+    def soft(self) -> NDArray[np.uint8]:
+        """The mask in 0..255, ``(height, width)``."""
+        return self.mask.decode().astype(np.uint8) * 255 if isinstance(self.mask, RunLengths) else self.mask
 
     @property
     def nbytes(self) -> int:
         """Bytes of the mask and of the frame, which objects share but nobody else may keep."""
-        return self.soft.nbytes + self.frame.nbytes
+        return self.mask.nbytes + self.frame.nbytes
 
     def faded(self) -> MaskMemory:
         """Itself: there is nothing smaller to keep."""
@@ -69,8 +79,8 @@ class CopyModel:
 
     def segment(self, features: Frame, prompt: Prompt, before: Segmentation | None) -> Segmentation:
         """The painted mask, the ellipse in the box, or the region of one colour around each click."""
-        if prompt.mask is not None:
-            return _segmentation(prompt.mask)
+        if prompt.encoded_mask is not None:
+            return _segmentation(prompt.encoded_mask)
         mask = (
             _ellipse(prompt, features.image.shape) if prompt.box else np.zeros(features.image.shape[:2], bool)
         )
@@ -78,7 +88,7 @@ class CopyModel:
         for x, y, positive in prompt.points:
             region = _similar_region(features.image, round(x), round(y))
             mask = mask | region if positive else mask & ~region
-        return _segmentation(mask)
+        return _segmentation(masks.encode(mask))
 
     def candidates(self, features: Frame, prompt: Prompt) -> Sequence[Segmentation]:
         """One reading: these trackers know no ambiguity."""
@@ -86,18 +96,18 @@ class CopyModel:
 
     def track(self, features: Frame, memories: Sequence[Memories]) -> Sequence[Segmentation]:
         """The masks of the objects on the next frame."""
-        soft = [self.move(_nearest(memory), features) for memory in memories]
-        return [_segmentation(mask > 127, mask) for mask in soft]
+        return [self.move(_nearest(memory), features) for memory in memories]
 
-    def move(self, memory: MaskMemory, frame: Frame) -> NDArray[np.uint8]:
-        """The soft mask of a memory on another frame."""
-        return memory.soft
+    def move(self, memory: MaskMemory, frame: Frame) -> Segmentation:
+        """The mask of a memory on another frame."""
+        mask = memory.mask
+        return _segmentation(mask if isinstance(mask, RunLengths) else masks.encode(mask > 127))
 
     def encode_memory(
         self, features: Frame, segmentations: Sequence[Segmentation], *, prompted: bool
     ) -> Sequence[MaskMemory]:
         """The masks and their frame."""
-        return [MaskMemory(s.raw, features) for s in segmentations]
+        return [MaskMemory(s.encoded if s.raw is None else s.raw, features) for s in segmentations]
 
     def memory_arrays(self, memory: MaskMemory) -> dict[str, NDArray[Any]]:
         """The mask and the frame."""
@@ -105,7 +115,9 @@ class CopyModel:
 
     def memory_from(self, arrays: Mapping[str, NDArray[Any]]) -> MaskMemory:
         """The memory with this mask and this frame."""
-        return MaskMemory(arrays["soft"], Frame(arrays["image"]))
+        soft, hard = arrays["soft"], masks.encode(arrays["soft"])
+        is_hard = np.array_equal(soft, MaskMemory(hard, Frame(arrays["image"])).soft)
+        return MaskMemory(hard if is_hard else soft, Frame(arrays["image"]))
 
 
 class FlowModel(CopyModel):
@@ -124,11 +136,11 @@ class FlowModel(CopyModel):
         self._dis = self._cv2.DISOpticalFlow_create(self._cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._last: tuple[Frame, Frame, NDArray[np.float32]] | None = None
 
-    def move(self, memory: MaskMemory, frame: Frame) -> NDArray[np.uint8]:
+    def move(self, memory: MaskMemory, frame: Frame) -> Segmentation:
         """The soft mask, each pixel taken from where it was in the memory's frame."""
         where = self._where(memory.frame, frame)
         moved: NDArray[np.uint8] = self._cv2.remap(memory.soft, where, None, self._cv2.INTER_LINEAR)
-        return moved
+        return _segmentation(masks.encode(moved > 127), moved)
 
     def _flow(self, new: Image, old: Image) -> NDArray[np.float32]:
         """How far each pixel of the new frame is from where it was; 0 if the frame is too small to tell."""
@@ -147,10 +159,9 @@ class FlowModel(CopyModel):
         return self._last[2]
 
 
-def _segmentation(mask: Mask, soft: NDArray[np.uint8] | None = None) -> Segmentation:
-    visible = bool(mask.any())
-    soft = mask.astype(np.uint8) * 255 if soft is None else soft
-    return Segmentation(masks.encode(mask), float(visible), visible, soft)
+def _segmentation(mask: RunLengths, soft: NDArray[np.uint8] | None = None) -> Segmentation:
+    visible = mask.area > 0
+    return Segmentation(mask, float(visible), visible, soft)
 
 
 def _nearest(memories: Memories) -> MaskMemory:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_core import masks
-from sam2_core.types import RunLengths
+from sam2_core.results import RunLengths
 
 Logits = NDArray[np.float32]
 
