@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_the_table_has_the_baselines_beside_the_model(dataset, tmp_path, capsys)
 
 
 def test_the_json_file_has_the_form_of_the_contract(dataset, tmp_path):
-    out = tmp_path / "deep" / "out.json"
+    out = tmp_path / "out.json"
     assert main(["eval", str(dataset), "--model", "copy", "--prompt", "box", "--json", str(out)]) == 0
     document = json.loads(out.read_text())
     assert {document[key] for key in ("model", "protocol", "prompt")} == {"copy", "vos", "box"}
@@ -89,6 +90,7 @@ def test_several_data_sets_and_the_image_task(dataset, capsys):
     [
         (["."], 1, "is no data set"),
         (["DATASET", "--plot", "a.png"], 2, "--plot shows the curves of --protocol offline and online"),
+        (["DATASET", "--json", "no/such/out.json"], 2, "there is no folder"),
         (["DATASET", "DATASET"], 2, "two sequences are called 'davis/square'"),
         (["DATASET", "--model", "nobody"], 2, "no model is called 'nobody'"),
         (["DATASET", "--no-baselines", "--model", "copy", "--json", "/dev/full"], 1, "cannot write"),
@@ -101,3 +103,11 @@ def test_mistakes_are_one_line(arguments, status, message, dataset, tmp_path, ca
     said = capsys.readouterr().err.strip()
     assert message in said
     assert "\n" not in said
+
+
+def test_a_baseline_that_cannot_run_is_left_out_and_said(dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert main(["eval", str(dataset), "--model", "copy", "--json", str(tmp_path / "out.json")]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("sam2: left out: the model 'flow' needs OpenCV")
+    assert set(json.loads((tmp_path / "out.json").read_text())["baselines"]) == {"copy"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from sam2_core import plugins
 from sam2_core.cli import common
 from sam2_core.cli.failures import UsageError
+from sam2_core.errors import ModelError
 from sam2_core.evaluation.datasets import find_sequences
 from sam2_core.evaluation.protocols import PROMPTERS
 from sam2_core.evaluation.report import Found, document, plot
@@ -68,14 +70,35 @@ def run(options: argparse.Namespace) -> int:
     if options.plot and protocol.name not in ("offline", "online"):
         raise UsageError("--plot shows the curves of --protocol offline and online")
     sequences = _sequences(options)
-    names = [options.model or "nano", *(() if options.no_baselines else BASELINES)]
-    found = [_evaluate(name, sequences, protocol, options) for name in names]
+    _check_folders(options.json, options.plot)
+    models = [plugins.load_model(options.model or "nano", options.device, options.precision)]
+    models += [] if options.no_baselines else list(_baselines())
+    found = [_evaluate(model, sequences, protocol, options) for model in models]
     _print(protocol, found)
     if options.json:
-        write_json(options.json, document(protocol, options.prompt, found[0], found[1:]))
+        print(f"wrote {write_json(options.json, document(protocol, options.prompt, found[0], found[1:]))}")
     if options.plot:
         plot(found, options.plot)
+        print(f"wrote {options.plot}")
     return 0
+
+
+def _check_folders(*files: Path | None) -> None:
+    """UsageError, before hours of work, for a file whose folder is not there."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(
+                f"there is no folder {str(file.absolute().parent)!r} for {file.name!r}; make it first"
+            )
+
+
+def _baselines() -> Iterator[VideoModel]:
+    """The trivial trackers that can run here; one line on stderr for one that cannot."""
+    for name in BASELINES:
+        try:
+            yield plugins.load_model(name)
+        except ModelError as error:
+            print(f"sam2: left out: {error}", file=sys.stderr)
 
 
 def _sequences(options: argparse.Namespace) -> list[tuple[Sequence, Counted]]:
@@ -87,15 +110,17 @@ def _sequences(options: argparse.Namespace) -> list[tuple[Sequence, Counted]]:
             alone = len(options.dataset) == 1 or sequence.name == folder.name
             named = sequence if alone else replace(sequence, name=f"{folder.name}/{sequence.name}")
             if named.name in found:
-                raise UsageError(f"two sequences are called {named.name!r}; give them one after the other")
+                raise UsageError(f"two sequences are called {named.name!r}; measure them in separate calls")
             found[named.name] = named, Counted(options.count or counted)
     return list(found.values())
 
 
 def _evaluate(
-    name: str, sequences: list[tuple[Sequence, Counted]], protocol: Protocol, options: argparse.Namespace
+    model: VideoModel,
+    sequences: list[tuple[Sequence, Counted]],
+    protocol: Protocol,
+    options: argparse.Namespace,
 ) -> Found:
-    model = plugins.load_model(name, options.device, options.precision)
     clock, outcomes, frames = common.Clock(), dict[str, Outcome](), 0
     watched = tqdm(sequences, desc=model.name, unit="video", disable=not common.on_terminal(), leave=False)
     for sequence, counted in watched:
