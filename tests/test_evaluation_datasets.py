@@ -193,3 +193,92 @@ def test_what_is_no_data_set_is_one_line(what, tmp_path: Path):
         frames(folder / "JPEGImages" / "dog", ["00000"])
     with pytest.raises(ExportError, match="is no data set: it holds neither JPEGImages/"):
         find_sequences(folder)
+
+
+def make_pairs(root: Path, images: list[str], annotations: dict[str, int]) -> None:
+    frames(root / "images", images)
+    for name, t in annotations.items():
+        indexed(root / "masks" / f"{name}.png", labels(t))
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations"),
+    [
+        (["a", "b", "c", "d"], {"b": 1, "d": 3}),
+        (["t000", "t001", "t002", "t003"], {"man_seg001": 1, "man_seg003": 3}),
+        (["x7_10", "x7_20", "x7_30", "x7_40"], {"m20": 1, "m40": 3}),
+        (["a", "b", "c", "d"], {"m1": 0, "m2": 1, "m3": 2, "m4": 3}),
+        (["a1", "b1", "c1", "d1"], {"k": 0, "l": 1, "m": 2, "n": 3}),
+    ],
+)
+def test_images_and_masks_are_paired_by_name_by_number_or_in_order(images, annotations, tmp_path: Path):
+    make_pairs(tmp_path, images, annotations)
+    ((sequence,), _) = find_sequences(tmp_path)
+    truth = sequence.read()
+    assert truth.frames == tuple(annotations.values())
+    for t in annotations.values():
+        assert np.array_equal(truth.mask(1, t, SIZE), labels(t) == 1)
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations"),
+    [
+        (["a", "b", "c"], {"m1": 0, "m2": 1}),
+        (["t1", "t2", "t3"], {"m1": 0, "m9": 1}),
+        (["t1", "t2"], {"m1_1": 0, "m2_1": 1, "m3_1": 2}),
+    ],
+)
+def test_images_and_masks_that_say_nothing_of_each_other_are_refused(images, annotations, tmp_path: Path):
+    make_pairs(tmp_path, images, annotations)
+    ((sequence,), _) = find_sequences(tmp_path)
+    with pytest.raises(
+        ExportError, match=rf"masks' holds {len(annotations)} annotations, .*images' {len(images)} frames"
+    ):
+        sequence.read()
+
+
+def test_frames_of_ctc_are_those_of_the_names(tmp_path: Path):
+    make_ctc(tmp_path)
+    (tmp_path / "01_GT/TRA/man_track001.tif").unlink()
+    (tmp_path / "01_GT/TRA/man_track003.tif").unlink()
+    ((sequence,), _) = find_sequences(tmp_path)
+    truth = sequence.read()
+    assert truth.frames == (0, 2, 4)
+    assert [truth.first(i) for i in (1, 2)] == [0, 2]
+
+
+def test_frames_of_ctc_may_count_from_another_number(tmp_path: Path):
+    make_ctc(tmp_path)
+    for name in ("01/t000.tif", "01_GT/TRA/man_track000.tif"):
+        (tmp_path / name).unlink()
+    ((sequence,), _) = find_sequences(tmp_path)
+    truth = sequence.read()
+    assert truth.frames == (0, 1, 2, 3)
+    assert np.array_equal(truth.mask(1, 0, SIZE), labels(1) == 1)
+
+
+def test_an_annotation_of_ctc_without_a_number_is_named(tmp_path: Path):
+    make_ctc(tmp_path)
+    (tmp_path / "01_GT/TRA/man_track000.tif").rename(tmp_path / "01_GT/TRA/man_track.tif")
+    ((sequence,), _) = find_sequences(tmp_path)
+    with pytest.raises(ExportError, match=r"'man_track\.tif' holds no frame number"):
+        sequence.read()
+
+
+def test_what_is_beside_the_objects_of_sav_is_skipped(tmp_path: Path):
+    make_sav_folders(tmp_path)
+    objects = tmp_path / "Annotations_6fps/sav_1"
+    (objects / "notes.txt").write_text("x")
+    (objects / "002").mkdir()
+    ((sequence,), _) = find_sequences(tmp_path)
+    truth = sequence.read()
+    assert sorted(truth.objects) == [1, 2]
+    assert truth.frames == tuple(range(0, FRAMES, 2))
+
+
+def test_a_folder_of_sav_that_is_no_number_is_said(tmp_path: Path):
+    make_sav_folders(tmp_path)
+    (tmp_path / "Annotations_6fps/sav_1/000").rename(tmp_path / "Annotations_6fps/sav_1/first")
+    ((sequence,), _) = find_sequences(tmp_path)
+    with pytest.raises(ExportError, match=r"first' is no number"):
+        sequence.read()

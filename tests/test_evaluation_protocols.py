@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sam2_core import Prompt, Session, masks, open_session
+from sam2_core.errors import ExportError
 from sam2_core.evaluation import protocols
 from sam2_core.evaluation.protocols import PROMPTERS, Interaction
 from sam2_core.evaluation.runs import PROTOCOLS, mean_curve
@@ -167,3 +168,37 @@ def test_curves_are_averaged_point_by_point():
     two = (Interaction(1, 30.0, {"J": 0.6}), Interaction(2, 40.0, {"J": 0.8}))
     points = mean_curve([one, two])
     assert [(p.frames, p.seconds, round(p.scores["J"], 6)) for p in points] == [(1, 20, 0.4), (2, 30, 0.6)]
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_truth_without_objects_has_no_numbers(name, opened):
+    outcome = PROTOCOLS[name].run(opened, Truth(tuple(range(FRAMES)), {}), "mask", Counted.ALL)
+    assert (dict(outcome.objects), dict(outcome.curves)) == ({}, {})
+
+
+@pytest.mark.parametrize("name", ["vos", "offline", "online"])
+def test_an_object_of_which_no_frame_counts_is_left_out(name, truth, opened):
+    """Object 2 is to be seen on the last frame only; tracking backward finds it nowhere else."""
+    last = Truth((4, FRAMES - 1), truth.objects)
+    assert PROTOCOLS[name].run(opened, last, "mask", Counted.ALL).objects == {}
+    late = masklets_of({1: {t: square(t) for t in range(FRAMES)}, 2: {FRAMES - 1: square(2)}})
+    outcome = PROTOCOLS[name].run(opened, Truth(truth.frames, late), "mask", Counted.SINCE_SEEN)
+    assert all(np.isfinite([*numbers.values()]).all() for numbers in outcome.objects.values())
+    assert 1 in outcome.objects
+
+
+def test_a_truth_on_a_video_has_its_size_and_what_is_seen_there():
+    wide = np.zeros((48, 66), np.bool_)
+    wide[:, 65] = True
+    whole = np.ones((48, 66), np.bool_)
+    truth = Truth((0, 2), masklets_of({1: {0: wide, 2: whole}, 2: {0: wide}}))
+    fitted = truth.on(SIZE, 3)
+    assert list(fitted.objects) == [1]
+    assert fitted.first(1) == 2
+    assert fitted.mask(1, 2, SIZE).all()
+    assert list(truth.on((48, 66), 3).objects) == [1, 2]
+
+
+def test_a_video_that_is_shorter_than_its_annotations_is_refused(truth):
+    with pytest.raises(ExportError, match="annotations need 12 frames, and its video has 11"):
+        truth.on(SIZE, FRAMES - 1)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,17 +17,19 @@ from tqdm import tqdm
 
 from sam2_core import plugins
 from sam2_core.cli import common
-from sam2_core.cli.failures import UsageError
-from sam2_core.errors import ModelError
+from sam2_core.cli.failures import UsageError, one_line
+from sam2_core.errors import ModelError, reason
 from sam2_core.evaluation.datasets import find_sequences
 from sam2_core.evaluation.protocols import PROMPTERS
-from sam2_core.evaluation.report import Found, document, plot
+from sam2_core.evaluation.report import Found, document, plot, plot_formats
 from sam2_core.evaluation.runs import PROTOCOLS, Outcome, Protocol, mean_of
 from sam2_core.evaluation.scores import Counted
-from sam2_core.evaluation.truth import Sequence
+from sam2_core.evaluation.truth import Sequence, Truth
 from sam2_core.exporters.files import write_json
+from sam2_core.files import new_file
 from sam2_core.hookspecs import VideoModel
 from sam2_core.opening import open_session
+from sam2_core.session import Session
 
 BASELINES = ("copy", "flow")
 
@@ -70,31 +75,162 @@ def run(options: argparse.Namespace) -> int:
     if options.plot and protocol.name not in ("offline", "online"):
         raise UsageError("--plot shows the curves of --protocol offline and online")
     sequences = _sequences(options)
-    _check_folders(options.json, options.plot)
+    _check_targets(options, [sequence for sequence, _ in sequences])
     models = [plugins.load_model(options.model or "nano", options.device, options.precision)]
-    models += [] if options.no_baselines else list(_baselines())
-    found = [_evaluate(model, sequences, protocol, options) for model in models]
-    _print(protocol, found)
-    if options.json:
-        print(f"wrote {write_json(options.json, document(protocol, options.prompt, found[0], found[1:]))}")
-    if options.plot:
-        plot(found, options.plot)
-        print(f"wrote {options.plot}")
-    return 0
+    models += [] if options.no_baselines else list(_baselines(models[0].name))
+    work = _Work([_Share(model) for model in models])
+    with suppress(KeyboardInterrupt):
+        work.do(sequences, protocol, options)
+        work.complete = True
+    problems = [f"sequence {name!r}: {problem}" for name, problem in work.failed.items()]
+    problems += _deliver(work, protocol, options) if work.ended else []
+    common.say(*problems, None if work.complete else "interrupted")
+    if not work.complete:
+        return 130
+    return 1 if problems else 0
 
 
-def _check_folders(*files: Path | None) -> None:
-    """UsageError, before hours of work, for a file whose folder is not there."""
-    for file in files:
-        if file is not None and not file.absolute().parent.is_dir():
-            raise UsageError(
-                f"there is no folder {str(file.absolute().parent)!r} for {file.name!r}; make it first"
-            )
+@dataclass
+class _Share:
+    """What a model has done so far."""
+
+    model: VideoModel
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    frames: int = 0
+    seconds: float = 0.0
+
+    def run(self, sequence: Sequence, run: Callable[[Callable[[], Session]], Outcome], frames: int) -> None:
+        """Do a sequence of so many frames."""
+        clock = common.Clock()
+        self.outcomes[sequence.name] = run(partial(open_session, sequence.source, model=self.model))
+        self.seconds += clock.seconds
+        self.frames += frames
+
+    @property
+    def found(self) -> Found:
+        """What it reached."""
+        return Found(self.model.name, self.outcomes, self.frames, self.seconds)
 
 
-def _baselines() -> Iterator[VideoModel]:
-    """The trivial trackers that can run here; one line on stderr for one that cannot."""
-    for name in BASELINES:
+@dataclass
+class _Work:
+    """All models on all sequences, one sequence after the other, so that an interrupt leaves whole rows."""
+
+    shares: list[_Share]
+    failed: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is something to show."""
+        return (self.complete and not self.failed) or bool(self.shares[0].outcomes)
+
+    def do(
+        self, sequences: list[tuple[Sequence, Counted]], protocol: Protocol, options: argparse.Namespace
+    ) -> None:
+        """Do what can be done, and keep one line for each sequence that cannot."""
+        name = self.shares[0].model.name
+        bar = tqdm(sequences, desc=name, unit="video", disable=not common.on_terminal(), leave=False)
+        for sequence, counted in bar:
+            try:
+                self._one(sequence, counted, protocol, options)
+            except Exception as error:  # those that are done, and those to come, are kept
+                if options.debug:
+                    traceback.print_exc()
+                self.failed[sequence.name] = one_line(error)
+
+    def _one(
+        self, sequence: Sequence, counted: Counted, protocol: Protocol, options: argparse.Namespace
+    ) -> None:
+        truth, frames = _truth(sequence, options)
+
+        def run(opened: Callable[[], Session]) -> Outcome:
+            return protocol.run(opened, truth, options.prompt, counted)
+
+        for share in self.shares:
+            share.run(sequence, run, frames)
+
+
+def _truth(sequence: Sequence, options: argparse.Namespace) -> tuple[Truth, int]:
+    """What is to be seen on the video of a sequence, and how many frames that has."""
+    truth = sequence.read()
+    video = plugins.open_video(sequence.source)
+    try:
+        truth, frames = truth.on(video.size, len(video)), len(video)
+    finally:
+        getattr(video, "close", lambda: None)()
+    return truth.of_first_frame() if options.first_frame else truth, frames
+
+
+def _deliver(work: _Work, protocol: Protocol, options: argparse.Namespace) -> list[str]:
+    """Write the files and print the table; what could not be written, one line each."""
+    found, problems, written = [share.found for share in work.shares], [], []
+
+    def write_document() -> None:
+        whole = document(
+            protocol, options.prompt, found[0], found[1:], complete=work.complete, failed=work.failed
+        )
+        write_json(options.json, whole)
+
+    targets = ((options.json, write_document), (options.plot, lambda: plot(found, options.plot)))
+    for path, write in targets:
+        if path is None:
+            continue
+        try:
+            write()
+            written.append(f"wrote {path}")
+        except Exception as error:  # the other file is still to come
+            problems.append(one_line(error))
+    _print(protocol, found)  # after the files: nobody may read it any more
+    print(*written, sep="\n", end="\n" if written else "")
+    return problems
+
+
+def _check_targets(options: argparse.Namespace, sequences: list[Sequence]) -> None:
+    """UsageError, before hours of work, for a file that cannot be written or belongs to what is read."""
+    targets = {name: file for name in ("json", "plot") if (file := getattr(options, name)) is not None}
+    links = [p for of in options.dataset for name in ("*", "*/*") for p in of.glob(name) if p.is_symlink()]
+    places = [*options.dataset, *links, *(sequence.source for sequence in sequences)]
+    for name, file in targets.items():
+        if place := _that_holds(file, places):
+            raise UsageError(f"--{name} {file} lies in the data set {str(place)!r}; give a file elsewhere")
+        _try(file)
+    if len({file.resolve() for file in targets.values()}) < len(targets):
+        raise UsageError("--json and --plot are the same file; give two")
+    if options.plot and (suffix := options.plot.suffix[1:].lower()) not in ("", *(known := plot_formats())):
+        raise UsageError(f"no plot can be a .{suffix} file; give one of: {', '.join(known)}")
+
+
+def _that_holds(file: Path, places: Iterable[Path]) -> Path | None:
+    """The first of the folders or files in which a file lies, or which it is; links count on both sides."""
+    names = {Path(os.path.abspath(file)), file.resolve()}  # noqa: PTH100  # a link itself, too
+    for place in places:
+        inside = {Path(os.path.abspath(place)), place.resolve()}  # noqa: PTH100
+        if any(name.is_relative_to(folder) for name in names for folder in inside):
+            return place
+    return None
+
+
+def _try(file: Path) -> None:
+    """UsageError if no file can be written there; what is there stays as it is."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {str(folder)!r} for {file.name!r}; make it first")
+    try:
+        with suppress(_TriedError), new_file(file) as part:
+            part.touch()
+            raise _TriedError
+    except OSError as error:
+        raise UsageError(f"cannot write {str(file)!r}: {reason(error)}") from error
+
+
+class _TriedError(Exception):
+    """Ends a try before it replaces anything."""
+
+
+def _baselines(model: str) -> Iterator[VideoModel]:
+    """The trivial trackers beside the model that can run here; one line on stderr for one that cannot."""
+    for name in (name for name in BASELINES if name != model):
         try:
             yield plugins.load_model(name)
         except ModelError as error:
@@ -115,37 +251,18 @@ def _sequences(options: argparse.Namespace) -> list[tuple[Sequence, Counted]]:
     return list(found.values())
 
 
-def _evaluate(
-    model: VideoModel,
-    sequences: list[tuple[Sequence, Counted]],
-    protocol: Protocol,
-    options: argparse.Namespace,
-) -> Found:
-    clock, outcomes, frames = common.Clock(), dict[str, Outcome](), 0
-    watched = tqdm(sequences, desc=model.name, unit="video", disable=not common.on_terminal(), leave=False)
-    for sequence, counted in watched:
-        truth = sequence.read()
-        if options.first_frame:
-            truth = truth.of_first_frame()
-        outcomes[sequence.name] = protocol.run(_opener(sequence, model), truth, options.prompt, counted)
-        frames += len(plugins.open_video(sequence.source))
-    return Found(model.name, outcomes, frames, clock.seconds)
-
-
-def _opener(sequence: Sequence, model: VideoModel) -> Callable[[], Any]:
-    return partial(open_session, sequence.source, model=model)
-
-
 def _print(protocol: Protocol, found: list[Found]) -> None:
     """A row per sequence and one for the mean over objects; columns per model, times 100."""
     names = [Path(of.model).stem for of in found]
     header = ["", "objects", *(f"{name} {column}" for name in names for column in protocol.columns)]
     rows = []
     for name, outcome in found[0].outcomes.items():
-        numbers = [mean_of(of.outcomes[name].objects.values()) for of in found]
+        numbers = [mean_of(of.outcomes[name].objects.values() if name in of.outcomes else ()) for of in found]
         rows.append([name, str(len(outcome.objects)), *_cells(protocol, numbers)])
     count = sum(len(outcome.objects) for outcome in found[0].outcomes.values())
-    rows.append(["mean", str(count), *_cells(protocol, [of.mean for of in found])])
+    whole = found[0].outcomes.keys()  # the mean of fewer sequences compares with nothing
+    means = [of.mean if of.outcomes.keys() == whole else {} for of in found]
+    rows.append(["mean", str(count), *_cells(protocol, means)])
     common.print_table(header, rows)
     times = ", ".join(f"{name} {of.seconds:.1f} s" for name, of in zip(names, found, strict=True))
     print(f"\nprotocol {protocol.name}, {found[0].frames} frames: {times}")

@@ -5,7 +5,8 @@
 - SA-V: ``JPEGImages_24fps/SEQ/*.jpg`` and ``Annotations_6fps/SEQ/OBJECT/*.png``; or ``SEQ.mp4`` beside
   ``SEQ_manual.json``
 - CTC: ``01/*.tif`` and ``01_GT/TRA/*.tif``
-- one sequence: ``images/`` and ``masks/``, one label image for each frame in order
+- one sequence: ``images/`` and ``masks/``, label images that are paired with frames by name, by number, or in
+  order if there is one for each frame
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from functools import partial
 from pathlib import Path
 
 from sam2_core.errors import ExportError
+from sam2_core.evaluation.pairing import by_any_means, by_name, numbers
 from sam2_core.evaluation.scores import Counted
 from sam2_core.evaluation.truth import Sequence, Truth
-from sam2_core.exporters.files import reading
+from sam2_core.exporters.files import numbered, reading
 from sam2_core.exporters.frames import Read, gather, labels_on
-from sam2_core.exporters.read import read_ctc, read_sav
+from sam2_core.exporters.read import read_sav
 from sam2_core.label_images import read_label_image
 from sam2_core.masks import encode
 from sam2_core.results import Masklet
@@ -71,13 +73,13 @@ def _ctc(folder: Path) -> Iterator[Sequence]:
     for frames in _children(folder):
         annotated = folder / f"{frames.name}_GT" / "TRA"
         if frames.is_dir() and annotated.is_dir():
-            yield Sequence(frames.name, frames, partial(_tracks, annotated))
+            yield Sequence(frames.name, frames, partial(_tracks, frames, annotated))
 
 
 def _plain(folder: Path) -> Iterator[Sequence]:
     frames, annotated = folder / "images", folder / "masks"
     if frames.is_dir() and annotated.is_dir():
-        yield Sequence(folder.name, frames, partial(_in_order, annotated))
+        yield Sequence(folder.name, frames, partial(_plainly, frames, annotated))
 
 
 LAYOUTS: tuple[tuple[Callable[[Path], Iterator[Sequence]], Counted], ...] = (
@@ -100,22 +102,16 @@ def _pairs_of_folders(annotations: Path, images: Path) -> Iterator[tuple[Path, P
             yield annotated, images / annotated.name
 
 
-def _by_name(frames: Path, annotated: Path) -> dict[int, Path]:
-    """The annotation of each annotated frame: the one of the same name."""
-    places = {path.stem: index for index, path in enumerate(images_in(frames))}
-    files = images_in(annotated)
-    if strange := [path.name for path in files if path.stem not in places]:
-        raise ExportError(f"{str(annotated / strange[0])!r} is the annotation of no frame in {str(frames)!r}")
-    return {places[path.stem]: path for path in files}
-
-
 def _indexed(frames: Path, annotated: Path) -> Truth:
-    files = _by_name(frames, annotated)
-    return _truth(files, gather(read for index, file in files.items() for read in _labels(index, file)))
+    return _of_labels(by_name(frames, annotated))
 
 
-def _in_order(annotated: Path) -> Truth:
-    files = dict(enumerate(images_in(annotated)))
+def _plainly(frames: Path, annotated: Path) -> Truth:
+    return _of_labels(by_any_means(frames, annotated))
+
+
+def _of_labels(files: Mapping[int, Path]) -> Truth:
+    """What the label images of frames hold."""
     return _truth(files, gather(read for index, file in files.items() for read in _labels(index, file)))
 
 
@@ -128,13 +124,24 @@ def _per_object(frames: Path, annotated: Path) -> Truth:
     """SA-V: a folder of binary masks for each object; they may overlap."""
     every: set[int] = set()
     found: list[Read] = []
-    for folder in _children(annotated):
-        files = _by_name(frames, folder)
+    for object_id, folder in _objects(annotated):
+        files = by_name(frames, folder)
         every |= set(files)
         for index, file in files.items():
             with reading(file):
-                found.append((index, int(folder.name), encode(read_label_image(file)), None))
+                found.append((index, object_id, encode(read_label_image(file)), None))
     return _truth(every, gather(found))
+
+
+def _objects(annotated: Path) -> Iterator[tuple[int, Path]]:
+    """The folders of objects that hold something; files beside them are none of ours."""
+    for folder in filter(Path.is_dir, _children(annotated)):
+        if not (folder.name.isascii() and folder.name.isdecimal()):
+            raise ExportError(
+                f"{str(folder)!r} is no number; name the folder of an object by its id, as '000'"
+            )
+        if _children(folder):
+            yield int(folder.name), folder
 
 
 def _from_json(file: Path) -> Truth:
@@ -142,12 +149,17 @@ def _from_json(file: Path) -> Truth:
     return _truth({t for masklet in objects.values() for t in masklet}, objects)
 
 
-def _tracks(folder: Path) -> Truth:
-    """CTC: a cell is a track; daughters are objects of their own."""
-    return _truth(
-        range(len([path for path in _children(folder) if path.suffix == ".tif"])),
-        read_ctc(folder, join=False),
-    )
+def _tracks(frames: Path, annotated: Path) -> Truth:
+    """CTC: a cell is a track; daughters are objects of their own. What no file is there for is not annotated.
+
+    A frame's number is its place, unless the names of the frames say where it is.
+    """
+    with reading(annotated):
+        files = numbered(annotated, ".tif", ".tiff")
+    places = numbers(images_in(frames))
+    if not files.keys() <= places.keys():
+        places = {number: number for number in files}
+    return _of_labels({places[number]: file for number, file in files.items()})
 
 
 def _truth(frames: Iterable[int], objects: Mapping[int, Masklet]) -> Truth:

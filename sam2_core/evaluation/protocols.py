@@ -10,7 +10,7 @@ import numpy as np
 
 from sam2_core import masks
 from sam2_core.evaluation.clicks import next_click
-from sam2_core.evaluation.scores import Counted, mean, score
+from sam2_core.evaluation.scores import Counted, ObjectScores, mean, score
 from sam2_core.evaluation.truth import Truth
 from sam2_core.prompts import Prompt
 from sam2_core.results import Masklet
@@ -77,6 +77,8 @@ def semi_supervised(session: Session, truth: Truth, prompt: Prompter) -> Mapping
     """Prompt each object on the first annotated frame where it is to be seen, and track forward."""
     size = session.video.size
     firsts = {object_id: truth.first(object_id) for object_id in truth.objects}
+    if not firsts:
+        return {}
     for object_id, frame_index in firsts.items():
         prompt(session, frame_index, object_id, truth.mask(object_id, frame_index, size))
     for _ in session.propagate(range(min(firsts.values()), len(session.video))):
@@ -98,7 +100,9 @@ def single_frames(session: Session, truth: Truth) -> dict[int, dict[int, float]]
             if wanted.any():
                 ious.append(_after_clicks(session, frame_index, object_id, wanted))
                 session.remove_object(object_id)
-    return {i: {n: float(np.mean([of[n] for of in ious])) for n in COUNTS} for i, ious in found.items()}
+    return {
+        i: {n: float(np.mean([of[n] for of in ious])) for n in COUNTS} for i, ious in found.items() if ious
+    }
 
 
 def _after_clicks(session: Session, frame_index: int, object_id: int, wanted: Mask) -> dict[int, float]:
@@ -117,7 +121,7 @@ class Interaction:
     Attributes:
         frames: how many.
         seconds: the annotation time of the paper's cost model.
-        scores: J, F and J&F.
+        scores: J, F and J&F; nothing if no frame counts.
     """
 
     frames: int
@@ -137,7 +141,7 @@ def offline(
             pass
         masklets = session.masklets()
         found = score(masklets, alone, size, counted)
-        yield Interaction(number, _seconds(length, number, passes=number), mean(found.values()))
+        yield Interaction(number, _seconds(length, number, passes=number), _mean(found))
         masklet = masklets[object_id]
         frame_index = min(
             truth.frames, key=lambda t: masks.iou(masklet[t].mask(), truth.mask(object_id, t, size))
@@ -159,7 +163,7 @@ def online(
                 used = _paused_pass(session, alone, object_id, number)
                 found = score(session.masklets(), alone, session.video.size, counted)
                 seconds = _seconds(len(session.video), used, passes=1)
-                last = Interaction(used, seconds, mean(found.values()))
+                last = Interaction(used, seconds, _mean(found))
         yield Interaction(number, last.seconds, last.scores)
 
 
@@ -179,6 +183,10 @@ def _paused_pass(session: Session, truth: Truth, object_id: int, prompts: int) -
                 start = t
                 break
     return used
+
+
+def _mean(found: Mapping[int, ObjectScores]) -> Mapping[str, float]:
+    return mean(found.values()) if found else {}
 
 
 def _seconds(length: int, prompts: int, *, passes: int) -> float:

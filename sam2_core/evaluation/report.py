@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sam2_core.errors import ExportError, reason
@@ -21,7 +23,7 @@ class Found:
         model: its name.
         outcomes: by the name of the sequence.
         frames: of all videos together.
-        seconds: that everything took.
+        seconds: that its runs took.
     """
 
     model: str
@@ -57,19 +59,57 @@ class Found:
             "sequences": sequences,
             "mean": _rounded(self.mean),
             **({"curve": curve} if curve else {}),
-            "seconds": round(self.seconds, 2),
+            "seconds": round(self.seconds, 4),
             "frames": self.frames,
         }
 
 
-def document(protocol: Protocol, prompt: str, model: Found, baselines: list[Found]) -> dict[str, Any]:
-    """All that ``--json`` holds: the numbers of the model, and those of the trivial trackers."""
+def document(
+    protocol: Protocol,
+    prompt: str,
+    model: Found,
+    baselines: list[Found],
+    *,
+    complete: bool = True,
+    failed: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """All that ``--json`` holds: the numbers of the model, and those of the trivial trackers.
+
+    Args:
+        protocol: what was run.
+        prompt: the first prompt of each object.
+        model: what it reached.
+        baselines: what the trivial trackers reached.
+        complete: False if an interrupt kept sequences from being measured.
+        failed: by the name of each sequence that could not be measured, why.
+    """
     return {
         **model.document(),
+        "complete": complete,
+        **({"failed": dict(failed)} if failed else {}),
         "protocol": protocol.name,
         "prompt": prompt,
         "baselines": {found.model: found.document() for found in baselines},
     }
+
+
+def plot_formats() -> list[str]:
+    """The suffixes that a plot may have, without the dot.
+
+    Raises:
+        ExportError: if matplotlib is not there.
+    """
+    return sorted(_figure().canvas.get_supported_filetypes())
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ExportError(
+            "a plot needs matplotlib; install it with: pip install 'sam2-core[eval]'"
+        ) from error
+    return Figure(figsize=(9, 4), layout="constrained")
 
 
 def plot(models: list[Found], path: Path) -> None:
@@ -78,13 +118,7 @@ def plot(models: list[Found], path: Path) -> None:
     Raises:
         ExportError: if matplotlib is not there, or the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ExportError(
-            "a plot needs matplotlib; install it with: pip install 'sam2-core[eval]'"
-        ) from error
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = _figure()
     by_frames, by_time = figure.subplots(1, 2, sharey=True)
     for found in models:
         values = [100 * point.scores["J&F"] for point in found.curve]
@@ -103,4 +137,5 @@ def plot(models: list[Found], path: Path) -> None:
 
 
 def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in numbers.items()}
+    """JSON has no number for nan."""
+    return {name: round(value, 5) for name, value in numbers.items() if math.isfinite(value)}

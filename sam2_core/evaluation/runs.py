@@ -81,7 +81,9 @@ def _online(open_session: Callable[[], Session], truth: Truth, prompt: str, coun
 
 
 def _interactive(truth: Truth, curve: Callable[[int], Iterable[Interaction]]) -> Outcome:
-    curves = {object_id: tuple(curve(object_id)) for object_id in truth.objects}
+    """An object is left out if after some prompted frame nothing of it counts, as ``score`` leaves it out."""
+    every = {object_id: tuple(curve(object_id)) for object_id in truth.objects}
+    curves = {i: points for i, points in every.items() if all(point.scores for point in points)}
     return Outcome({i: mean_of(point.scores for point in points) for i, points in curves.items()}, curves)
 
 

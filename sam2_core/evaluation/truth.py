@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from sam2_core import masks
 from sam2_core.errors import ExportError
-from sam2_core.results import Masklet
+from sam2_core.results import Masklet, MaskletFrame
 from sam2_core.types import Mask
 
 ROUNDING = 2
@@ -47,6 +48,36 @@ class Truth:
             )
         rows, columns = (np.minimum(np.arange(n), m - 1) for n, m in zip(size, mask.shape, strict=True))
         return mask[np.ix_(rows, columns)]
+
+    def on(self, size: tuple[int, int], length: int) -> Truth:
+        """What is to be seen on a video of that height and width with so many frames.
+
+        An object that rounding crops away is not to be seen.
+
+        Raises:
+            ExportError: if frames are annotated that the video lacks, or the annotations have another size.
+        """
+        if self.frames and self.frames[-1] >= length:
+            raise ExportError(
+                f"its annotations need {self.frames[-1] + 1} frames, and its video has {length}; give frames "
+                "and annotations of one video"
+            )
+        objects = {i: self._fitted(masklet, size) for i, masklet in self.objects.items()}
+        seen = {i: m for i, m in objects.items() if any(known.encoded.area for known in m.values())}
+        return Truth(self.frames, seen)
+
+    def _fitted(self, masklet: Masklet, size: tuple[int, int]) -> Masklet:
+        if all(known.encoded.size == size for known in masklet.values()):
+            return masklet
+        return Masklet(
+            masklet.object_id, {t: self._cut(masklet, t, known, size) for t, known in masklet.items()}
+        )
+
+    def _cut(
+        self, masklet: Masklet, frame_index: int, known: MaskletFrame, size: tuple[int, int]
+    ) -> MaskletFrame:
+        encoded = masks.encode(self.mask(masklet.object_id, frame_index, size))
+        return replace(known, encoded=encoded, visible=encoded.area > 0)
 
     def of_first_frame(self) -> Truth:
         """Only the objects that the first annotated frame shows."""
