@@ -46,7 +46,8 @@ def open_session(
         SessionError: if the saved session is broken, or ``video`` is given beside a source that is none.
         SessionVideoError: if the video of a saved session is unknown, gone, or another one.
     """
-    restored = saved.read(Path(source)) if saved.is_session(source) else None
+    saved_bytes = limits.saved_bytes if limits is not None else None
+    restored = saved.read(Path(source), saved_bytes) if saved.is_session(source) else None
     if restored is None and video is not None:
         name = plugins.describe(source)
         raise SessionError(f"video= is for saved sessions, and {name} is none; leave it out")

@@ -17,6 +17,8 @@ def check_fits(prompt: Prompt, video: Video) -> None:
     Raises:
         PromptError: if not; it says what there is.
     """
+    if not isinstance(prompt, Prompt):
+        raise PromptError(f"give a Prompt; got {type(prompt).__name__}")
     height, width = video.size
     where = f"object {prompt.object_id} on frame {prompt.frame_index}"
     if not 0 <= prompt.frame_index < len(video):

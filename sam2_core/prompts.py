@@ -36,8 +36,11 @@ class PackedMask:
         return mask
 
     def __set__(self, prompt: Prompt, given: Mask | RunLengths | None) -> None:
-        encoded = given if given is None or isinstance(given, RunLengths) else _as_runs(given, self._name)
-        prompt.__dict__[self._name] = encoded
+        if isinstance(given, RunLengths):
+            given = _checked(given, self._name)
+        elif given is not None:
+            given = _as_runs(given, self._name)
+        prompt.__dict__[self._name] = given
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,8 @@ class Prompt:
     Raises:
         PromptError: for anything else (nothing given, an empty mask, a mask of scores or logits, a mask
             beside points or a box, a box without area, a coordinate that is not a number, half a frame,
-            a label image in the place of a mask).
+            a label image in the place of a mask, run lengths that do not fill their rectangle or leave
+            their size).
     """
 
     frame_index: int
@@ -145,6 +149,28 @@ def _short(given: object) -> str:
 def _encoded(prompt: Prompt, name: str) -> RunLengths | None:
     encoded: RunLengths | None = prompt.__dict__[name]  # beneath the descriptor of that name
     return encoded
+
+
+def _checked(given: RunLengths, name: str) -> RunLengths:
+    """Run lengths as a caller may have made them by hand, in plain numbers; nothing is decoded."""
+    try:
+        (full_height, full_width), (height, width) = given.size, given.shape
+        numbers = (full_height, full_width, given.top, given.left, height, width)
+        full_height, full_width, top, left, height, width = map(operator.index, numbers)
+    except (TypeError, ValueError):
+        raise _broken(name, "size, top, left and shape are whole numbers") from None
+    if not (0 <= top <= top + height <= full_height and 0 <= left <= left + width <= full_width):
+        raise _broken(name, f"the rectangle leaves the size of {full_height} x {full_width} pixels")
+    counts = given.counts
+    if counts.dtype not in (np.uint16, np.uint32) or counts.ndim != 1:
+        raise _broken(name, "counts are a sequence of whole numbers from 0 to 2**32 - 1")
+    if (filled := int(counts.sum())) != height * width:
+        raise _broken(name, f"counts fill {filled} pixels, the rectangle has {height * width}")
+    return RunLengths((full_height, full_width), top, left, (height, width), counts)
+
+
+def _broken(name: str, problem: str) -> PromptError:
+    return PromptError(f"run lengths of a prompt's {name}: {problem}; masks.encode makes them of an array")
 
 
 def _as_runs(mask: object, name: str) -> RunLengths:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sam2_core.types import Mask, brief
 
@@ -24,7 +24,7 @@ class RunLengths:
         top, left: the first row and column of the rectangle.
         shape: height and width of the rectangle; ``(0, 0)`` for an empty mask.
         counts: lengths of alternating runs in row order, the first of background; kept as ``uint16`` where
-            they fit, else as ``uint32``.
+            they fit, else as ``uint32``, and read-only: what is given as a list or may be written is copied.
     """
 
     size: tuple[int, int]
@@ -35,11 +35,13 @@ class RunLengths:
 
     def __post_init__(self) -> None:
         """Keep the runs in as few bytes as they need: a long video holds millions of them."""
-        if self.counts.dtype == np.uint16:
-            return
-        kind = np.uint16 if self.counts.max(initial=0) < 2**16 else np.uint32
-        if self.counts.dtype != kind:
-            object.__setattr__(self, "counts", self.counts.astype(kind))
+        if not (_is_fixed(self.counts) and self.counts.dtype == np.uint16):
+            object.__setattr__(self, "counts", _fixed(self.counts))
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """A copy and what was pickled are as read-only as this: NumPy forgets it."""
+        self.__dict__.update(state)
+        self.counts.flags.writeable = False
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunLengths):
@@ -75,6 +77,29 @@ class RunLengths:
         """Write a value where the object is, into an array of ``size``."""
         (height, width), top, left = self.shape, self.top, self.left
         onto[top : top + height, left : left + width][self.crop()] = value
+
+
+def _is_fixed(counts: object) -> bool:
+    """Whether nobody can write into these runs, nor into what they are a part of."""
+    if not isinstance(counts, np.ndarray) or counts.flags.writeable:
+        return False
+    return not (isinstance(counts.base, np.ndarray) and counts.base.flags.writeable)
+
+
+def _fixed(given: ArrayLike) -> NDArray[Any]:
+    """Runs in as few bytes as they need; what are no runs keeps its type, and ``Prompt`` refuses it."""
+    try:
+        counts = np.asarray(given)
+    except ValueError:  # lists of several lengths
+        counts = np.asarray(given, object)
+    kind = counts.dtype
+    if not counts.size:
+        kind = np.dtype(np.uint16)
+    elif kind.kind in "ui" and counts.min() >= 0 and counts.max() < 2**32:
+        kind = np.dtype(np.uint16 if counts.max() < 2**16 else np.uint32)
+    fixed = counts.astype(kind, copy=not _is_fixed(given))
+    fixed.flags.writeable = False
+    return fixed
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from sam2_core import masks
 from sam2_core.evaluation import metrics
@@ -201,3 +202,17 @@ def test_a_border_of_the_frame_is_a_border_of_the_error():
 def test_there_is_no_click_where_nothing_is_wrong(mask):
     """Trap 6: the reference clicks (0, 0)."""
     assert next_click(mask, mask) is None
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_clicks_are_those_of_the_whole_frame(seed):
+    rng = np.random.default_rng(seed)
+    shown, true = (np.pad(rng.random((9, 14)) < 0.6, ((3, 5), (2, 0))) for _ in range(2))
+    depths = [
+        ndimage.distance_transform_edt(np.pad(error, 1))[1:-1, 1:-1]
+        for error in (true & ~shown, shown & ~true)
+    ]
+    positive = depths[0].max() > depths[1].max()
+    deepest = depths[0] if positive else depths[1]
+    y, x = np.unravel_index(deepest.argmax(), deepest.shape)
+    assert next_click(shown, true) == (x, y, positive)

@@ -109,3 +109,12 @@ def test_a_link_to_a_film_keeps_its_name(tmp_path: Path, monkeypatch: pytest.Mon
         session.save("s.sam2")
     with open_session("s.sam2") as again:
         assert len(again.video) == 4
+
+
+@pytest.mark.parametrize("given", [None, "1@0:3,3", {"frame_index": 0}])
+def test_what_is_no_prompt_is_said(given: Any) -> None:
+    session = started()
+    for ask in (session.add_prompt, session.candidates):
+        with pytest.raises(PromptError, match=f"give a Prompt; got {type(given).__name__}"):
+            ask(given)
+    assert len(session.prompts) == 1

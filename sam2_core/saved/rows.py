@@ -44,7 +44,7 @@ def to_columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     values: dict[str, Iterable[Any]] = {
         "frame": [row.frame_index for row in rows],
         "object": [row.object_id for row in rows],
-        "score": [frame.score for frame in frames],
+        "score": [min(max(0.0, frame.score), 1.0) for frame in frames],  # reading refuses others; of NaN: 0
         "visible": [frame.visible for frame in frames],
         "prompted": [frame.source == "prompted" for frame in frames],
         "stale": [frame.stale for frame in frames],
@@ -69,9 +69,12 @@ def from_columns(columns: Columns, size: tuple[int, int]) -> tuple[Row, ...]:
     """
     _check_lengths(columns)
     _check_places(columns, size)
+    if not ((columns["score"] >= 0) & (columns["score"] <= 1)).all():  # nor are they NaN
+        raise SessionError("a score is not between 0 and 1; it is damaged")
     counts, values = columns["counts"], (columns[name].tolist() for name in ROWS)
     if counts.max(initial=0) < 2**16:
         counts = counts.astype(np.uint16)  # as they are kept, all at once
+    counts.flags.writeable = False
     found, end = [], 0
     for frame_index, object_id, score, visible, prompted, stale, place, runs in zip(*values, strict=True):
         start, end = end, end + runs
