@@ -202,3 +202,32 @@ def test_a_truth_on_a_video_has_its_size_and_what_is_seen_there():
 def test_a_video_that_is_shorter_than_its_annotations_is_refused(truth):
     with pytest.raises(ExportError, match="annotations need 12 frames, and its video has 11"):
         truth.on(SIZE, FRAMES - 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (1, 1)])
+def test_an_object_of_one_pixels_width_gets_a_box(shape, opened):
+    thin = np.zeros(SIZE, np.bool_)
+    thin[20 : 20 + shape[0], 30 : 30 + shape[1]] = True
+    with opened() as session:
+        protocols.box(session, 0, 1, thin)
+        box = session.prompts[0].box
+    assert box.right - box.left == max(shape[1] - 1, 1)
+    assert (box.left + box.right) / 2 == 30 + (shape[1] - 1) / 2
+    assert (box.top + box.bottom) / 2 == 20 + (shape[0] - 1) / 2
+
+
+def test_points_are_about_objects_that_count_after_each_number_of_clicks(truth, opened, monkeypatch):
+    """By SA-V's rule an object that truth shows only on frame 0 counts only where it is still shown."""
+    once = Truth(truth.frames, {1: truth.objects[1], 3: masklets_of({3: {0: square(0, 30)}})[3]})
+    seen = PROTOCOLS["vos"].run(opened, once, "1-click", Counted.SINCE_SEEN)
+    assert sorted(seen.objects) == [1, 3]
+    calls = []
+
+    def forgetful(predicted, *rest):
+        calls.append(None)
+        return score(predicted if len(calls) == 1 else {1: predicted[1]}, *rest)
+
+    monkeypatch.setattr("sam2_core.evaluation.runs.score", forgetful)
+    found = PROTOCOLS["points"].run(opened, once, "mask", Counted.SINCE_SEEN)
+    assert sorted(found.objects) == [1]
+    assert set(found.objects[1]) == {"1-click", "3-click", "5-click"}

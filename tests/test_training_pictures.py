@@ -17,6 +17,7 @@ from sam2_core.training.clip_pool import ClipPool
 from sam2_core.training.pictures import CUT_OUT_SIZE, Pictures, pack
 from sam2_core.training.random import Random
 from sam2_core.training.scenes import make_scene
+from sam2_core.training.sprites import pictured_sprites
 from sam2_core.training.validation import held_out_batch
 
 
@@ -147,3 +148,30 @@ def test_clips_of_other_pictures_are_made_anew(folder: Path, pictures: Pictures,
     assert pictures.identity == replace(pictures, held_out=True).identity
     pools = [ClipPool(frames=2, size=64, folder=tmp_path, pictures=given) for given in (pictures, other)]
     assert any(not torch.equal(pools[0].clip(n).frames, pools[1].clip(n).frames) for n in range(0, 12, 2))
+
+
+def test_a_cut_out_that_is_mirrored_keeps_its_colours(folder: Path, tmp_path: Path):
+    """A square that is red on the left and blue on the right, and has no upper left quarter."""
+    for path in folder.glob("disc*.png"):
+        square = np.zeros((120, 120, 4), np.uint8)
+        square[10:110, 10:60], square[10:110, 60:110] = (250, 0, 0, 255), (0, 0, 250, 255)
+        square[10:60, 10:60, 3] = 0
+        Image.fromarray(square).save(path)
+    pack(folder, tmp_path / "quarters")
+    sprites = pictured_sprites(Random(3), 80, Pictures(tmp_path / "quarters"))
+    middle = CUT_OUT_SIZE // 2
+    above = sprites[:, 3, 20:60]
+    missing = [above[..., side].mean((1, 2)) < 0.01 for side in (slice(20, 60), slice(100, 140))]
+    below = sprites[:, :3, middle + 20 : -20]
+    redness = (below[:, 0] - below[:, 2]).mean(1)
+    for lost, here, there in (
+        (missing[0], slice(20, 60), slice(100, 140)),
+        (missing[1], slice(100, 140), slice(20, 60)),
+    ):
+        assert int(lost.sum()) > 10  # both ways
+        assert float(redness[lost][:, here].median()) > 0.4 > -0.4 > float(redness[lost][:, there].median())
+
+
+def test_a_cut_out_has_no_dark_rim(pictures: Pictures):
+    (cut_out,) = pictures.cut_outs(Random(0), 1)
+    assert float(cut_out[0][cut_out[3] < 0.1].min()) > 0.7  # the disc is red

@@ -15,7 +15,7 @@ from sam2_core.evaluation.truth import Truth
 from sam2_core.prompts import Prompt
 from sam2_core.results import Masklet
 from sam2_core.session import Session
-from sam2_core.types import Mask
+from sam2_core.types import Box, Mask
 
 ROUNDS = 8
 """Frames that the interactive protocols prompt, at most."""
@@ -41,6 +41,9 @@ def paint(session: Session, frame_index: int, object_id: int, wanted: Mask) -> N
 def box(session: Session, frame_index: int, object_id: int, wanted: Mask) -> None:
     """Draw the smallest box around the object, through its outer pixels."""
     around = masks.bounding_box(masks.encode(wanted))
+    if around is not None:  # a box of one pixel's width has no area
+        across, down = (0.5 * (high == low) for low, high in zip(around[:2], around[2:], strict=True))
+        around = Box(around.left - across, around.top - down, around.right + across, around.bottom + down)
     session.add_prompt(Prompt(frame_index, object_id, box=around))
 
 

@@ -59,7 +59,8 @@ def _points(open_session: Callable[[], Session], truth: Truth, prompt: str, coun
     for count in COUNTS:
         for object_id, of in _vos(open_session, truth, f"{count}-click", counted).objects.items():
             numbers.setdefault(object_id, {})[f"{count}-click"] = of["J&F"]
-    return Outcome(numbers)
+    # Whether an object counts may depend on what was predicted (SA-V); columns are about the same objects.
+    return Outcome({i: of for i, of in numbers.items() if len(of) == len(COUNTS)})
 
 
 def _image(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:

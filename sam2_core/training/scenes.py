@@ -68,7 +68,8 @@ def _camouflage(rng: Random, sprites: Tensor, canvas: Tensor) -> None:
     ground = canvas[0].flatten(1)
     place = rng.integers(0, ground.shape[1] - 1, len(sprites))
     wanted = torch.lerp(ground.mean(1), ground[:, place].T, 0.5)  # (layers, 3)
-    own = sprites[:, :3].flatten(2).mean(2)
+    seen = sprites[:, 3:4].flatten(2)
+    own = (sprites[:, :3].flatten(2) * seen).sum(2) / seen.sum(2).clamp(min=1)
     share = rng.uniform(0.4, 1.0, len(sprites), 1) * rng.chances(0.7, len(sprites), 1)
     contrast = rng.uniform(0.5, 1.0, len(sprites), 1)[..., None, None]
     shifted = torch.lerp(own, wanted, share)[..., None, None]
@@ -150,7 +151,7 @@ def _paint(rng: Random, layers: Layers, index: int, canvas: Tensor, labels: Tens
     """Draw one layer onto all frames, only where it can reach."""
     frames, _, size, _ = canvas.shape
     radius = float(layers.radius[index])
-    half = min(int(radius * 1.75) + 2, size // 2)
+    half = min(int(radius * 2.1) + 2, size // 2)
     centre = layers.centre[:, index]
     corner = (centre.round().long() - half).clamp(0, size - 2 * half)
     line = torch.arange(2 * half, device=canvas.device, dtype=torch.float32) + 0.5

@@ -68,9 +68,9 @@ def pictured_sprites(rng: Random, count: int, pictures: Pictures) -> Tensor:
     size = cut_outs.shape[-1]
     made = functional.interpolate(make_sprites(rng, count), (size, size), mode="bilinear")
     colour = _other_coats(rng, cut_outs[:, :3], pictures)
-    colour = torch.where(rng.chances(0.5, count, 1, 1, 1), colour.flip(-1), colour)
     opacity = cut_outs[:, 3:]
     cut = torch.cat([colour, opacity, torch.zeros_like(opacity)], 1)
+    cut = torch.where(rng.chances(0.5, count, 1, 1, 1), cut.flip(-1), cut)
     if rng.chance(0.35):  # look-alikes
         twin = rng.integer(0, count - 1)
         cut = torch.where(rng.chances(0.4, count, 1, 1, 1), cut[twin], cut)
