@@ -128,3 +128,24 @@ def test_masks_on_lost_frames_of_a_live_video_stay_readable(tmp_path: Path) -> N
             list(again.propagate())
         again.save(tmp_path / "s")
         assert stale(again) == [(1, i) for i in range(5)]
+
+
+def test_prompts_of_another_model_on_lost_frames_hold_up_nobody(tmp_path: Path) -> None:
+    live = LiveVideo(keep=4)
+    live.append(Disks()[0])
+    session = Session(live, model("copy"))
+    for object_id in (1, 2, 3):
+        session.add_prompt(click(0, object_id))
+    for i in range(1, 6):
+        live.append(Disks()[i])
+        list(session.propagate(range(i, i + 1)))
+    session.add_prompt(click(4, 2))
+    session.save(tmp_path / "s")
+    with open_session(tmp_path / "s", model=model("sam2"), video=live) as again:
+        again.add_prompt(click(3, 3))
+        shown = [r.frame_index for r in again.propagate()]
+        assert {2, 3, 4, 5} <= set(shown)
+        assert stale(again) == [(1, i) for i in range(6)] + [(2, 0), (2, 1), (3, 0), (3, 1)]
+        assert [r.frame_index for r in again.propagate(range(4, 6))] == [4, 5]
+        with pytest.raises(VideoError, match="no longer kept"):
+            list(again.propagate(object_ids=[1]))

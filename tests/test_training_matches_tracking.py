@@ -96,7 +96,8 @@ class Recalled(Memories):
 
 
 def remembered(value):
-    return Sam2Memory(torch.zeros(1, 2, 4, 4), torch.zeros(1, 8), torch.full((1, 1, 16, 16), float(value)))
+    mask, centre = torch.full((1, 1, 16, 16), float(value)), torch.zeros(1, 2)
+    return Sam2Memory(torch.zeros(1, 2, 4, 4), torch.zeros(1, 8), mask, centre)
 
 
 def test_the_last_mask_is_that_of_one_step_back_tracked_or_prompted():
@@ -107,7 +108,8 @@ def test_the_last_mask_is_that_of_one_step_back_tracked_or_prompted():
     assert sam2_prompts.previous_masks([Recalled([(2.0, remembered(3))], [])]) is None
 
 
-def test_a_memory_that_fades_keeps_no_mask():
+def test_a_memory_that_fades_keeps_its_pointer_alone():
     memory = remembered(1)
     assert memory.faded().mask_11hw is None
-    assert memory.nbytes - memory.faded().nbytes == 4 * (2 * 4 * 4 + 16 * 16)
+    assert memory.faded().centre_12 is None
+    assert memory.nbytes - memory.faded().nbytes == 4 * (2 * 4 * 4 + 16 * 16 + 2)

@@ -34,6 +34,7 @@ def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack], sharing: int = 1)
     Yields:
         Frame indices; frames before the first prompt of some objects and after that of others come twice.
     """
+    tracks = [track for track in tracks if tracker.can_track(track)] or tracks  # none: it is said why
     tracker.renew(tracks, range(len(tracker.video)))
     for track in tracks:
         if track.canonical_pass().forward < len(tracker.video) and not track.canonical_pass().banks:
@@ -82,7 +83,8 @@ class Correction:
     """
 
     def __init__(self, tracker: Tracker, tracks: Sequence[ObjectTrack], step: int, sharing: int) -> None:
-        self._tracker, self._tracks, self._step, self._sharing = tracker, tracks, step, sharing
+        self._tracker, self._step, self._sharing = tracker, step, sharing
+        self._tracks = [track for track in tracks if tracker.can_track(track)] or tracks
         self._banks: dict[ObjectTrack, MemoryBank] = {}
 
     def update(self, frame_index: int) -> None:

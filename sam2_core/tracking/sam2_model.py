@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -17,12 +17,13 @@ from torch import Tensor
 
 from sam2_core import masks
 from sam2_core.hookspecs import Memories, Segmentation
-from sam2_core.models import checkpoints, devices
+from sam2_core.models import checkpoints, devices, motion
 from sam2_core.models.config import SAM2Config
 from sam2_core.models.preprocess import preprocess
 from sam2_core.models.sam2 import SAM2, Prediction, clamped, mask_to_logits
 from sam2_core.models.sam2 import Features as ImageFeatures
 from sam2_core.prompts import Prompt
+from sam2_core.results import RunLengths
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.upsample import mask_of
 from sam2_core.types import Image
@@ -85,21 +86,23 @@ class Sam2Memory:
         pointer_1d: the object pointer.
         mask_11hw: the mask's logits, for a network that is given them on the next frame; None for others, and
             when faded.
+        centre_12: where the object was, for the same networks (``motion.centres``).
     """
 
     spatial_1chw: Tensor | None
     pointer_1d: Tensor
     mask_11hw: Tensor | None = None
+    centre_12: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that it takes."""
-        tensors = (self.spatial_1chw, self.pointer_1d, self.mask_11hw)
+        tensors = (self.spatial_1chw, self.pointer_1d, self.mask_11hw, self.centre_12)
         return sum(t.numel() * t.element_size() for t in tensors if t is not None)
 
     def faded(self) -> Sam2Memory:
         """The object pointer alone."""
-        return replace(self, spatial_1chw=None, mask_11hw=None)
+        return Sam2Memory(None, self.pointer_1d)
 
 
 class Sam2Model:
@@ -147,25 +150,25 @@ class Sam2Model:
 
     def segment(self, features: Frame, prompt: Prompt, before: Segmentation | None) -> Segmentation:
         """The mask of a prompt, without memory; the logits of the step before are fed back."""
-        if prompt.mask is not None:
-            return self._painted(features, prompt)
+        if prompt.encoded_mask is not None:
+            return self._painted(features, prompt.encoded_mask)
         previous = clamped(before.raw.logits_11hw) if before is not None else None
         prediction = self._decode(features, prompt, previous)
         return self._segmentations(prediction, features.size)[0]
 
-    def _painted(self, features: Frame, prompt: Prompt) -> Segmentation:
+    def _painted(self, features: Frame, encoded: RunLengths) -> Segmentation:
         """A painted mask is the result; the network only makes the pointer."""
-        assert prompt.mask is not None  # the caller looked
         with self._running():
-            painted = sam2_prompts.to_model_mask(prompt.mask, self.network.config.image_size).to(self._device)
+            mask = encoded.decode()
+            painted = sam2_prompts.to_model_mask(mask, self.network.config.image_size).to(self._device)
             prediction = self.network.segment_mask(features.image, painted)
         # The memory is made from the mask as painted, not from its small copy.
         decoded = Decoded(mask_to_logits(painted), prediction.pointer_nd, prediction.object_score_n1)
-        return Segmentation(masks.encode(prompt.mask), 1.0, True, decoded)
+        return Segmentation(encoded, 1.0, True, decoded)
 
     def candidates(self, features: Frame, prompt: Prompt) -> Sequence[Segmentation]:
         """Three readings of a single click, one of anything else."""
-        if prompt.mask is not None or not sam2_prompts.is_ambiguous(prompt):
+        if prompt.encoded_mask is not None or not sam2_prompts.is_ambiguous(prompt):
             return [self.segment(features, prompt, None)]
         prediction = self._decode(features, prompt, None)
         logits = prediction.all_logits_nkhw[0, 1:].float().cpu().numpy()
@@ -232,7 +235,10 @@ class Sam2Model:
             return [Sam2Memory(memories[i], d.pointer_1d) for i, d in enumerate(decoded)]
         side = self.network.config.image_size // 4
         given = [clamped(sam2_prompts.to_size(d.logits_11hw, side)) for d in decoded]
-        return [Sam2Memory(memories[i], d.pointer_1d, given[i]) for i, d in enumerate(decoded)]
+        return [
+            Sam2Memory(memories[i], d.pointer_1d, mask, motion.centres(mask))
+            for i, (d, mask) in enumerate(zip(decoded, given, strict=True))
+        ]
 
     def memory_arrays(self, memory: Sam2Memory) -> dict[str, NDArray[Any]]:
         """The tensors of a memory; NumPy knows no bfloat16, so its bits go as ``int16``."""
@@ -241,6 +247,8 @@ class Sam2Model:
             tensors["spatial"] = memory.spatial_1chw
         if memory.mask_11hw is not None:
             tensors["mask"] = memory.mask_11hw
+        if memory.centre_12 is not None:
+            tensors["centre"] = memory.centre_12
         return {name: _bits(tensor) for name, tensor in tensors.items()}
 
     def memory_from(self, arrays: Mapping[str, NDArray[Any]]) -> Sam2Memory:
@@ -251,10 +259,13 @@ class Sam2Model:
             "pointer": (1, config.dim),
             "spatial": (1, config.memory_dim, side, side),
             "mask": (1, 1, 4 * side, 4 * side),
+            "centre": (1, 2),
         }
         tensors = {name: _tensor(array, shapes[name]) for name, array in arrays.items()}
         on_device = {name: tensor.to(self._device) for name, tensor in tensors.items()}
-        return Sam2Memory(on_device.get("spatial"), on_device["pointer"], on_device.get("mask"))
+        return Sam2Memory(
+            on_device.get("spatial"), on_device["pointer"], on_device.get("mask"), on_device.get("centre")
+        )
 
     def _segmentations(self, prediction: Prediction, size: tuple[int, int]) -> list[Segmentation]:
         logits = prediction.logits_n1hw.float()

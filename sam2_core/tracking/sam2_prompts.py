@@ -42,7 +42,7 @@ def to_model_mask(mask: Mask, size: int) -> Tensor:
     mask_11hw = torch.from_numpy(mask.astype(np.float32))[None, None]
     resized = F.interpolate(mask_11hw, (size, size), mode="bilinear", align_corners=False, antialias=True)
     threshold = resized.max().clamp(max=0.5)  # an object smaller than a pixel of the network does not vanish
-    return (resized >= threshold).float()
+    return ((resized >= threshold) & (resized > 0)).float()
 
 
 def to_logits(mask: Mask, size: int) -> Tensor:
@@ -51,10 +51,13 @@ def to_logits(mask: Mask, size: int) -> Tensor:
 
 
 def to_size(logits_11hw: Tensor, side: int) -> Tensor:
-    """Logits in another size, ``(1, 1, side, side)``."""
+    """Logits in another size, ``(1, 1, side, side)``; a mask of few pixels does not vanish."""
     if logits_11hw.shape[-1] == side:
         return logits_11hw
-    return F.interpolate(logits_11hw, (side, side), mode="bilinear", align_corners=False, antialias=True)
+    resized = F.interpolate(logits_11hw, (side, side), mode="bilinear", align_corners=False, antialias=True)
+    if (resized > 0).any() or not (logits_11hw > 0).any():
+        return resized
+    return F.adaptive_max_pool2d(logits_11hw, side)
 
 
 def signature(memories: Memories) -> object:
@@ -85,7 +88,7 @@ def to_tokens(network: SAM2, group: Sequence[Memories]) -> MemoryTokens:
         return torch.cat([getattr(getattr(m, kind)[index][1], name) for m in group]).float()
 
     def centres(kind: str, index: int) -> Tensor:
-        return motion.centres(stack(kind, index, "mask_11hw"))
+        return stack(kind, index, "centre_12")
 
     now_at = _now_at(first, centres) if network.config.previous_mask_tracking else None
 
@@ -113,6 +116,6 @@ def _now_at(memories: Memories, centres: Callable[[str, int], Tensor]) -> Tensor
         (steps, kind, index)
         for kind, every in (("recent", memories.recent), ("conditioning", memories.conditioning))
         for index, (steps, memory) in enumerate(every)
-        if steps > 0 and memory.mask_11hw is not None
+        if steps > 0 and memory.centre_12 is not None
     ]
     return motion.latest(centres(kind, index) for _, kind, index in sorted(behind))

@@ -13,6 +13,7 @@ from sam2_core.errors import VideoError
 from sam2_core.hookspecs import Memory, Segmentation, VideoModel
 from sam2_core.limits import Limits
 from sam2_core.prompts import Prompt
+from sam2_core.tracking import allocator
 from sam2_core.tracking.bank import MemoryBank, Spans
 from sam2_core.tracking.features import FeatureCache
 from sam2_core.tracking.track import ObjectTrack
@@ -59,6 +60,7 @@ class Tracker:
         self.spans = Spans.of(model)
         self.features = FeatureCache(model, video, limits.feature_bytes)
         self._clicks: OrderedDict[tuple[int, int], Clicks] = OrderedDict()
+        self._tracked = 0
 
     @property
     def oldest(self) -> int:
@@ -130,11 +132,17 @@ class Tracker:
         for frame_index, track in sorted(foreign, key=lambda pair: pair[0]):
             track.renew(frame_index, *self._answer(track, track.prompts[frame_index]))
 
+    def can_track(self, track: ObjectTrack) -> bool:
+        """Whether there is a memory to start from: a live video may have lost the frames of all prompts."""
+        return bool(track.conditioning) or any(i >= self.oldest for i in track.prompts)
+
     def condition(self, tracks: Iterable[ObjectTrack]) -> None:
         """Encode the memories of prompted frames that have none yet, frame by frame."""
         todo: dict[int, list[ObjectTrack]] = {}
         for track in tracks:
             for frame_index in track.prompts.keys() - track.conditioning.keys():
+                if frame_index < self.oldest and self.can_track(track):
+                    continue  # another model's prompt on a frame that is lost; there are others
                 todo.setdefault(frame_index, []).append(track)
         for frame_index in sorted(todo):
             for group in _batches(todo[frame_index], self.model.batch):
@@ -147,6 +155,9 @@ class Tracker:
         self, frame_index: int, steps: Sequence[Step], direction: int
     ) -> list[tuple[Segmentation, MemoryBank]]:
         """The masks of several objects on one frame, and their banks after it."""
+        self._tracked += 1
+        if self._tracked % allocator.EVERY == 0:
+            allocator.give_back()
         results: list[tuple[Segmentation, MemoryBank]] = []
         for group in _batches(steps, self.model.batch):
             limit = self.limits.max_conditioning_frames
