@@ -51,11 +51,11 @@ def to_logits(mask: Mask, size: int) -> Tensor:
 
 
 def to_size(logits_11hw: Tensor, side: int) -> Tensor:
-    """Logits in another size, ``(1, 1, side, side)``; a mask of few pixels does not vanish."""
+    """Logits in another size, ``(1, 1, side, side)``; a sure mask of few pixels stays sure somewhere."""
     if logits_11hw.shape[-1] == side:
         return logits_11hw
     resized = F.interpolate(logits_11hw, (side, side), mode="bilinear", align_corners=False, antialias=True)
-    if (resized > 0).any() or not (logits_11hw > 0).any():
+    if (resized > motion.SURE).any() or not (logits_11hw > motion.SURE).any():
         return resized
     return F.adaptive_max_pool2d(logits_11hw, side)
 
