@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sam2_core import masks
 from sam2_core.hookspecs import Memories, Segmentation
 from sam2_core.models import checkpoints, devices, motion
 from sam2_core.models.config import SAM2Config
