@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from sam2_core import plugins
 from sam2_core.cli import common
+from sam2_core.cli.datasets import DATASET, find_all
 from sam2_core.cli.failures import UsageError, one_line
 from sam2_core.errors import ModelError, reason
-from sam2_core.evaluation.datasets import find_sequences
 from sam2_core.evaluation.protocols import PROMPTERS
 from sam2_core.evaluation.report import Found, document, plot, plot_formats
 from sam2_core.evaluation.runs import PROTOCOLS, Outcome, Protocol, mean_of
@@ -28,7 +28,6 @@ from sam2_core.evaluation.truth import Sequence, Truth
 from sam2_core.exporters.files import write_json
 from sam2_core.files import new_file
 from sam2_core.hookspecs import VideoModel
-from sam2_core.opening import open_session
 from sam2_core.session import Session
 
 BASELINES = ("copy", "flow")
@@ -42,7 +41,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         type=Path,
         metavar="DATASET",
         nargs="+",
-        help="folders in the layout of DAVIS (MOSE, YouTube-VOS, LVOS), SA-V or CTC, or images/ and masks/",
+        help=DATASET,
     )
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default="vos", help="(default: vos)")
     parser.add_argument(
@@ -74,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     protocol = PROTOCOLS[options.protocol]
     if options.plot and protocol.name not in ("offline", "online"):
         raise UsageError("--plot shows the curves of --protocol offline and online")
-    sequences = _sequences(options)
+    sequences = [(s, Counted(options.count or counted)) for s, counted in find_all(options.dataset)]
     _check_targets(options, [sequence for sequence, _ in sequences])
     models = [plugins.load_model(options.model or "nano", options.device, options.precision)]
     models += [] if options.no_baselines else list(_baselines(models[0].name))
@@ -102,7 +101,7 @@ class _Share:
     def run(self, sequence: Sequence, run: Callable[[Callable[[], Session]], Outcome], frames: int) -> None:
         """Do a sequence of so many frames."""
         clock = common.Clock()
-        self.outcomes[sequence.name] = run(partial(open_session, sequence.source, model=self.model))
+        self.outcomes[sequence.name] = run(partial(sequence.open_session, self.model))
         self.seconds += clock.seconds
         self.frames += frames
 
@@ -153,12 +152,7 @@ class _Work:
 
 def _truth(sequence: Sequence, options: argparse.Namespace) -> tuple[Truth, int]:
     """What is to be seen on the video of a sequence, and how many frames that has."""
-    truth = sequence.read()
-    video = plugins.open_video(sequence.source)
-    try:
-        truth, frames = truth.on(video.size, len(video)), len(video)
-    finally:
-        getattr(video, "close", lambda: None)()
+    truth, frames = sequence.whole_truth()
     return truth.of_first_frame() if options.first_frame else truth, frames
 
 
@@ -235,20 +229,6 @@ def _baselines(model: str) -> Iterator[VideoModel]:
             yield plugins.load_model(name)
         except ModelError as error:
             print(f"sam2: left out: {error}", file=sys.stderr)
-
-
-def _sequences(options: argparse.Namespace) -> list[tuple[Sequence, Counted]]:
-    """The sequences of all data sets, under names that tell them apart."""
-    found: dict[str, tuple[Sequence, Counted]] = {}
-    for folder in options.dataset:
-        sequences, counted = find_sequences(folder)
-        for sequence in sequences:
-            alone = len(options.dataset) == 1 or sequence.name == folder.name
-            named = sequence if alone else replace(sequence, name=f"{folder.name}/{sequence.name}")
-            if named.name in found:
-                raise UsageError(f"two sequences are called {named.name!r}; measure them in separate calls")
-            found[named.name] = named, Counted(options.count or counted)
-    return list(found.values())
 
 
 def _print(protocol: Protocol, found: list[Found]) -> None:

@@ -7,6 +7,7 @@
 - CTC: ``01/*.tif`` and ``01_GT/TRA/*.tif``
 - one sequence: ``images/`` and ``masks/``, label images that are paired with frames by name, by number, or in
   order if there is one for each frame
+- a saved session: the frames with a prompt count as annotated, with the masks of all objects there
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from sam2_core import saved
 from sam2_core.errors import ExportError
 from sam2_core.evaluation.pairing import by_any_means, by_name, numbers
 from sam2_core.evaluation.scores import Counted
@@ -24,7 +26,7 @@ from sam2_core.exporters.frames import Read, gather, labels_on
 from sam2_core.exporters.read import read_sav
 from sam2_core.label_images import read_label_image
 from sam2_core.masks import encode
-from sam2_core.results import Masklet
+from sam2_core.results import Masklet, MaskletFrame
 from sam2_core.videos.images import images_in
 
 RESOLUTIONS = ("480p", "Full-Resolution")
@@ -37,6 +39,8 @@ def find_sequences(folder: Path) -> tuple[list[Sequence], Counted]:
     Raises:
         ExportError: if the folder is in none of the layouts.
     """
+    if saved.is_session(folder):
+        return [_session(folder)], Counted.SINCE_SEEN
     for layout, counted in LAYOUTS:
         if found := sorted(layout(folder), key=lambda sequence: sequence.name):
             return found, counted
@@ -90,6 +94,26 @@ LAYOUTS: tuple[tuple[Callable[[Path], Iterator[Sequence]], Counted], ...] = (
     (_plain, Counted.SINCE_SEEN),
 )
 """How each layout is found, and which frames its evaluation counts."""
+
+
+def _session(file: Path) -> Sequence:
+    session = saved.read(file)
+    return Sequence(file.stem, Path(session.source()), partial(_prompted, session), session.document.options)
+
+
+def _prompted(session: saved.SavedSession) -> Truth:
+    """What a session shows on its prompted frames: somebody has looked at these."""
+    video = session.open_video()
+    try:
+        session.check(video)
+    finally:
+        getattr(video, "close", lambda: None)()
+    prompted = {prompt.frame_index for prompt in session.document.prompts}
+    objects: dict[int, dict[int, MaskletFrame]] = {}
+    for row in session.rows:
+        if row.frame_index in prompted:
+            objects.setdefault(row.object_id, {})[row.frame_index] = row.frame
+    return _truth(prompted, {i: Masklet(i, frames) for i, frames in objects.items()})
 
 
 def _children(folder: Path) -> list[Path]:

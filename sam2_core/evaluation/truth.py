@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from sam2_core import masks
+from sam2_core import masks, plugins
 from sam2_core.errors import ExportError
+from sam2_core.hookspecs import VideoModel
 from sam2_core.results import Masklet, MaskletFrame
-from sam2_core.types import Mask
+from sam2_core.session import Session
+from sam2_core.types import Mask, Video
+from sam2_core.videos import ImageOptions
 
 ROUNDING = 2
 """Pixels by which published masks and frames differ in size (853 and 854 columns occur)."""
@@ -84,6 +87,16 @@ class Truth:
         there = {i: masklet for i, masklet in self.objects.items() if self.first(i) == self.frames[0]}
         return Truth(self.frames, there)
 
+    def of_frames(self, frames: Iterable[int]) -> Truth:
+        """What is annotated on some of the frames; objects that are never to be seen there are left out."""
+        chosen = tuple(sorted(set(frames) & set(self.frames)))
+        kept = {
+            i: Masklet(i, {t: known for t, known in masklet.items() if t in chosen})
+            for i, masklet in self.objects.items()
+        }
+        seen = {i: m for i, m in kept.items() if any(known.encoded.area for known in m.values())}
+        return Truth(chosen, seen)
+
     def first(self, object_id: int) -> int:
         """The first annotated frame on which an object is to be seen."""
         return min(frame for frame, known in self.objects[object_id].items() if known.encoded.area)
@@ -95,10 +108,41 @@ class Sequence:
 
     Attributes:
         name: what tables call it.
-        source: what ``open_session`` opens.
+        source: what ``open_video`` opens.
         read: reads the annotations.
+        options: how images are read; None for as they are.
     """
 
     name: str
     source: Path
     read: Callable[[], Truth]
+    options: ImageOptions | None = None
+
+    def open(self) -> Video:
+        """The frames.
+
+        Raises:
+            VideoError: if they cannot be read.
+        """
+        return plugins.open_video(self.source, self.options)
+
+    def open_session(self, model: VideoModel) -> Session:
+        """A new session on the frames, which closes them.
+
+        Raises:
+            VideoError: if the frames cannot be read.
+        """
+        return Session(self.open(), model, owns_video=True)
+
+    def whole_truth(self) -> tuple[Truth, int]:
+        """What is annotated on these frames, and how many frames there are.
+
+        Raises:
+            VideoError: if the frames cannot be read.
+            ExportError: if the annotations cannot be read, or do not fit the frames.
+        """
+        video = self.open()
+        try:
+            return self.read().on(video.size, len(video)), len(video)
+        finally:
+            getattr(video, "close", lambda: None)()

@@ -48,7 +48,7 @@ class SavedSession:
             SessionVideoError: if nothing is given, and they are not found.
             VideoError: if what is there cannot be opened.
         """
-        source = self._source() if given is None else given
+        source = self.source() if given is None else given
         options = self.document.options if isinstance(source, (str, Path)) else None
         try:
             return plugins.open_video(source, options)
@@ -57,7 +57,12 @@ class SavedSession:
                 raise
             raise SessionVideoError(f"{self.path} cannot find its video: {error}", ADVICE) from error
 
-    def _source(self) -> str | Path:
+    def source(self) -> str | Path:
+        """Where the frames are: where they were, or beside the file.
+
+        Raises:
+            SessionVideoError: if the session was made from an array.
+        """
         source = self.document.source
         if source is None:
             raise SessionVideoError(f"{self.path} was made from an array, which it does not hold", ADVICE)

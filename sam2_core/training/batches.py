@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from sam2_core.models.preprocess import normalise
 from sam2_core.training.augmentation import augmented
-from sam2_core.training.clip_pool import ClipPool
-from sam2_core.training.clips import Clip
+from sam2_core.training.clips import Clip, ClipSource
 from sam2_core.training.random import Random
 
 
@@ -65,7 +64,7 @@ def collate(rng: Random, clips: list[Clip], objects: int, smallest: int = 24) ->
 
 
 def sample_batch(
-    rng: Random, pool: ClipPool, clips_made: int, clips: int, frames: int, objects: int, stride: int = 1
+    rng: Random, pool: ClipSource, clips_made: int, clips: int, frames: int, objects: int, stride: int = 1
 ) -> Batch:
     """Augmented clips of the pool.
 
@@ -81,7 +80,7 @@ def sample_batch(
     chosen: list[Clip] = []
     while len(chosen) < clips:
         clip = pool.sample(rng, clips_made)
-        indices = frame_indices(rng, pool.frames, frames, stride)
+        indices = frame_indices(rng, len(clip.frames), frames, stride)
         clip = augmented(rng, Clip(clip.frames[indices], clip.labels[indices], clip.table))
         if anything_visible(clip):
             chosen.append(clip)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from sam2_core.training.random import Random
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,3 +46,16 @@ class Clip:
     def window(self, start: int, length: int) -> Clip:
         """Some consecutive frames."""
         return Clip(self.frames[start : start + length], self.labels[start : start + length], self.table)
+
+
+class ClipSource(Protocol):
+    """Where training steps take their clips from; all of one height and width."""
+
+    def sample(self, rng: Random, clips_made: int) -> Clip:
+        """A random clip.
+
+        Args:
+            rng: the source of randomness.
+            clips_made: how many new clips the run has asked for so far, for sources that make them.
+        """
+        ...

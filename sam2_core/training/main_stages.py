@@ -8,7 +8,7 @@ import torch
 
 from sam2_core.models.sam2 import SAM2, clamped
 from sam2_core.training.batches import sample_batch
-from sam2_core.training.clip_pool import ClipPool
+from sam2_core.training.clips import ClipSource
 from sam2_core.training.decoding import (
     Decoding,
     best_logits,
@@ -51,7 +51,7 @@ class ImageSegmentation(Stage):
     mix: PromptMix = field(default_factory=PromptMix)
 
     def training_step(
-        self, network: SAM2, pool: ClipPool, clips_made: int, rng: Random, shared_rng: Random
+        self, network: SAM2, pool: ClipSource, clips_made: int, rng: Random, shared_rng: Random
     ) -> StepResult:
         """Every object gets its own first prompt; all get the same number of corrections."""
         batch = sample_batch(rng, pool, clips_made, self.images, 1, self.objects)
@@ -108,7 +108,7 @@ class ClipTracking(Stage):
     mix: PromptMix = field(default_factory=PromptMix)
 
     def training_step(
-        self, network: SAM2, pool: ClipPool, clips_made: int, rng: Random, shared_rng: Random
+        self, network: SAM2, pool: ClipSource, clips_made: int, rng: Random, shared_rng: Random
     ) -> StepResult:
         """One kind of prompt for all objects of the step."""
         if shared_rng.chance(self.image_probability):

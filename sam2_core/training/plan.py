@@ -140,3 +140,24 @@ def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed
     warm_ups = (DecoderWarmUp(count["decoder-warm-up"]), EncoderWarmUp(count["encoder-warm-up"]))
     stages = (*warm_ups, image_warm_up, images, two_frames, four_frames, long)
     return Plan(stages=stages, seed=seed, clip_frames=16)  # so long that things go away for good
+
+
+def fine_tuning_plan(network: SAM2Config, steps: int, *, seed: int = 1) -> Plan:
+    """A plan for weights that are trained already, on few videos.
+
+    Args:
+        network: the sizes.
+        steps: how many; the learning rate falls over the second half.
+        seed: of prompts and samples.
+    """
+    last = nano_plan().stages[-1]
+    stage = replace(
+        last,
+        steps=steps,
+        learning_rate=1e-4,
+        final_learning_rate=5e-6,
+        warm_up_steps=min(20, steps),
+        cool_down_steps=steps // 2,
+        new_clips=0.1,
+    )
+    return Plan(network=network, stages=(stage,), seed=seed, clip_frames=16)

@@ -17,6 +17,7 @@ import warnings
 from pathlib import Path
 
 from sam2_core.errors import VideoError
+from sam2_core.training.data import Procedural
 from sam2_core.training.parallel import Processes
 from sam2_core.training.pictures import Pictures
 from sam2_core.training.plan import NANO_STAGES, Plan, nano_plan
@@ -81,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     processes = Processes.join()
     with warnings.catch_warnings():
         warnings.showwarning = _say
-        trainer = Trainer(plan(arguments), arguments.out, processes, pictures)
+        trainer = Trainer(plan(arguments), arguments.out, processes, Procedural(pictures))
     stopping = _stop_signal()
     start = time.monotonic()
     sums: dict[str, list[float]] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sam2_core.models.sam2 import SAM2
-from sam2_core.training.clip_pool import ClipPool
+from sam2_core.training.clips import ClipSource
 from sam2_core.training.random import Random
 
 
@@ -61,7 +61,7 @@ class Stage(ABC):
 
     @abstractmethod
     def training_step(
-        self, network: SAM2, pool: ClipPool, clips_made: int, rng: Random, shared_rng: Random
+        self, network: SAM2, pool: ClipSource, clips_made: int, rng: Random, shared_rng: Random
     ) -> StepResult:
         """The forward pass and the loss of one step.
 

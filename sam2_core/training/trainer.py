@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ from sam2_core.models import checkpoints
 from sam2_core.models.sam2 import SAM2
 from sam2_core.training.batches import sample_batch
 from sam2_core.training.clip_pool import ClipPool
+from sam2_core.training.data import Procedural, TrainingData
 from sam2_core.training.fast_layers import use_fast_layers
 from sam2_core.training.initialise import initialise, rescale_neck
 from sam2_core.training.log import TrainingLog
 from sam2_core.training.parallel import Processes
-from sam2_core.training.pictures import Pictures
 from sam2_core.training.plan import Plan
 from sam2_core.training.random import Random
 from sam2_core.training.stage import Stage
-from sam2_core.training.validation import held_out_batch, validate
+from sam2_core.training.validation import validate
 from sam2_core.training.warm_up_stages import EncoderWarmUp
 
 _ASK_EVERY = 4
@@ -58,6 +58,13 @@ class Progress:
 class Trainer:
     """A run in a folder; ``run`` goes on from the last checkpoint there.
 
+    Args:
+        plan: what is trained, how, and for how long.
+        folder: keeps the run.
+        processes: which of several processes this is; None for one, on the CPU.
+        data: what is trained on; None for procedural clips.
+        start: the network to begin with, of the plan's sizes; None for fresh weights.
+
     Attributes:
         network: the network that is trained.
         averaged: the moving average of its weights by name, buffers included.
@@ -71,27 +78,21 @@ class Trainer:
         plan: Plan,
         folder: Path,
         processes: Processes | None = None,
-        pictures: Pictures | None = None,
+        data: TrainingData | None = None,
+        start: SAM2 | None = None,
     ) -> None:
-        self.plan, self.folder, self.pictures = plan, folder, pictures
+        self.plan, self.folder, self.data = plan, folder, data or Procedural()
         self.processes = processes or Processes(0, 1, torch.device("cpu"))
         torch.manual_seed(plan.seed)
         self.network = checkpoints.build(plan.network)
-        initialise(self.network)
+        if start is None:
+            initialise(self.network)
+        else:
+            self.network.load_state_dict(start.state_dict())
         self.network.to(self.processes.device).eval()  # eval: no dropout; it is far from overfitting
         if self.processes.device.type == "cpu":
             use_fast_layers(self.network)
-        self.pool = ClipPool(
-            seed=plan.seed * 1_000_003,
-            rank=self.processes.rank,
-            world_size=self.processes.world_size,
-            frames=plan.clip_frames,
-            size=plan.network.image_size,
-            capacity=plan.pool_capacity,
-            device=self.processes.device,
-            folder=folder / "clips",
-            pictures=pictures,
-        )
+        self.pool = self.data.clips(plan, self.processes, folder)
         self.optimiser = torch.optim.AdamW(
             _parameter_groups(self.network, plan.weight_decay), betas=plan.betas, fused=True
         )
@@ -191,12 +192,7 @@ class Trainer:
     def validate(self, clips: int) -> dict[str, float]:
         """What the averaged weights score on held-out clips, shared out among the processes."""
         numbers = range(self.processes.rank, max(clips, self.processes.world_size), self.processes.world_size)
-        size, frames = self.plan.network.image_size, self.plan.clip_frames
-        pictures = replace(self.pictures, held_out=True) if self.pictures else None
-        batches = (
-            held_out_batch(number, frames, size, device=self.processes.device, pictures=pictures)
-            for number in numbers
-        )
+        batches = (self.data.validation_batch(n, self.plan, self.processes.device) for n in numbers)
         metrics = validate(self.averaged_network(), batches)
         means = torch.tensor(list(metrics.values()), device=self.processes.device)
         self.processes.average([means])
@@ -239,7 +235,7 @@ class Trainer:
             self._warn_of_another_plan(state.get("plan", {}))
 
     def _description(self) -> dict[str, str]:
-        return self.plan.description() | {"pictures": self.pictures.identity if self.pictures else "none"}
+        return self.plan.description() | {"data": self.data.identity}
 
     def _warn_of_another_plan(self, stored: dict[str, str]) -> None:
         present = self._description()

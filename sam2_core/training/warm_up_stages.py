@@ -11,7 +11,7 @@ from torch.nn import functional
 from sam2_core.models.prompt_encoder import PointPrompts
 from sam2_core.models.sam2 import SAM2, Features
 from sam2_core.training.batches import sample_batch
-from sam2_core.training.clip_pool import ClipPool
+from sam2_core.training.clips import ClipSource
 from sam2_core.training.decoding import Decoding, box_or_click, decoding_loss
 from sam2_core.training.initialise import NECK_SCALES
 from sam2_core.training.losses import LossWeights
@@ -39,7 +39,7 @@ class DecoderWarmUp(Stage):
     weights: LossWeights = field(default_factory=lambda: LossWeights(focal=5, balanced=1))
 
     def training_step(
-        self, network: SAM2, pool: ClipPool, clips_made: int, rng: Random, shared_rng: Random
+        self, network: SAM2, pool: ClipSource, clips_made: int, rng: Random, shared_rng: Random
     ) -> StepResult:
         """Ellipses in nothing but noise."""
         count, size, dim = self.objects, network.config.image_size, network.config.dim
@@ -81,7 +81,7 @@ class EncoderWarmUp(Stage):
     new_clips: float = 0.7
 
     def training_step(
-        self, network: SAM2, pool: ClipPool, clips_made: int, rng: Random, shared_rng: Random
+        self, network: SAM2, pool: ClipSource, clips_made: int, rng: Random, shared_rng: Random
     ) -> StepResult:
         """Pairs of pixels at all three strides; the log gets the share of right pairs at stride 16."""
         batch = sample_batch(rng, pool, clips_made, self.images, 1, _OBJECTS)

@@ -1,0 +1,148 @@
+"""``sam2 finetune``: a model goes on learning from annotated videos of its user."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from sam2_core import plugins
+from sam2_core.cli import common
+from sam2_core.cli.datasets import DATASET, find_all
+from sam2_core.cli.failures import UsageError
+from sam2_core.evaluation.runs import PROTOCOLS, mean_of
+from sam2_core.evaluation.scores import Counted
+from sam2_core.exporters.files import make_folder
+from sam2_core.hookspecs import VideoModel
+
+if TYPE_CHECKING:
+    from sam2_core.training.annotated import Annotated
+
+PROMPTS = ("mask", "1-click")
+"""First prompts of the comparison on what was held out."""
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "finetune", help="go on training a model on your own annotated videos"
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATASET", nargs="+", help=DATASET)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the run, with the new weights; the same command goes on with a run that was stopped",
+    )
+    parser.add_argument("--steps", type=_steps, default=200, metavar="N", help="(default: 200)")
+    parser.add_argument(
+        "--hold-out",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="of the annotated frames of each video, the last, on which old and new weights are compared "
+        "(default: 0.2)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    common.add_model_arguments(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    from sam2_core.training.annotated import AnnotatedData, split
+    from sam2_core.training.parallel import Processes
+    from sam2_core.training.plan import fine_tuning_plan
+    from sam2_core.training.trainer import Trainer
+
+    before = plugins.load_model(options.model or "nano", options.device, options.precision)
+    network = getattr(before, "network", None)
+    if network is None:
+        raise UsageError(f"{before.name} has no weights to train; give a SAM 2 model")
+    videos = [split(sequence, options.hold_out) for sequence, _ in find_all(options.dataset)]
+    held_out = [kept for _, kept in videos if kept is not None]
+    data = AnnotatedData([trained for trained, _ in videos], held_out)
+    make_folder(options.out)
+    plan = fine_tuning_plan(network.config, options.steps, seed=options.seed)
+    trainer = Trainer(plan, options.out, Processes.join(), data, start=network)
+    _train(trainer, options.steps)
+    weights = options.out / f"{network.config.name}.safetensors"
+    if trainer.step < options.steps:
+        common.say(f"stopped after step {trainer.step} of {options.steps}; the same command goes on")
+        return 130
+    after = plugins.load_model(weights, options.device, options.precision)
+    _compare(held_out, before, after)
+    print(f"wrote {weights}\nuse it with --model {weights}")
+    return 0
+
+
+def _train(trainer: Any, steps: int) -> None:
+    bar = tqdm(total=steps, initial=trainer.step, unit="step", disable=not common.on_terminal(), leave=False)
+    with _interrupts() as stopping, bar:
+        for progress in trainer.run(stop=stopping.is_set):
+            bar.update()
+            bar.set_postfix_str(f"loss {progress.loss:.3f}")
+            trainer.log.write({"step": progress.step, "loss": progress.loss, **progress.metrics})
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Set by Ctrl-C: the step that is under way is finished, so that the run can go on."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _compare(videos: list[Annotated], *models: VideoModel) -> None:
+    """J&F of the models on what was held out, prompted on its first frame."""
+    if not videos:
+        common.say("nothing was held out, so the new weights were compared with nothing")
+        return
+    rows = []
+    for video in videos:
+        truth = video.truth.of_first_frame()
+        for prompt in PROMPTS:
+            scores = []
+            for model in models:
+                outcome = PROTOCOLS["vos"].run(
+                    lambda model=model, video=video: video.sequence.open_session(model),  # type: ignore[misc]
+                    truth,
+                    prompt,
+                    Counted.SINCE_SEEN,
+                )
+                scores.append(100 * mean_of(outcome.objects.values()).get("J&F", float("nan")))
+            objects = str(len(truth.objects))
+            rows.append([video.sequence.name, prompt, objects, *(f"{score:.1f}" for score in scores)])
+    common.print_table(["held out", "prompt", "objects", "J&F before", "J&F after"], rows)
+
+
+def _steps(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"steps are a whole number from 1 on; got {text!r}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"a share is a number from 0 to below 1; got {text!r}")
+    return share
