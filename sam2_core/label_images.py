@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,16 @@ def _of_tiff(path: Path) -> tuple[NDArray[Any], bool]:
     """The numbers, and whether the highest of 8 bits is white."""
     import tifffile  # with the file, not with the package
 
-    with tifffile.TiffFile(path) as file:
-        colours = getattr(file.pages.first, "colormap", None)  # of 16 bits, (3, 256)
-        return file.asarray(), colours is None or bool((np.asarray(colours)[:, -1] >= 0xFF00).all())
+    logger = logging.getLogger("tifffile")
+    disabled, logger.disabled = logger.disabled, True  # what it logs of a broken file, it raises too
+    try:
+        with tifffile.TiffFile(path) as file:
+            colours = getattr(file.pages.first, "colormap", None)  # of 16 bits, (3, 256)
+            return file.asarray(), colours is None or bool((np.asarray(colours)[:, -1] >= 0xFF00).all())
+    except ValueError as error:
+        raise ValueError(f"it is cut off, or damaged: {error}") from error
+    finally:
+        logger.disabled = disabled
 
 
 def _of_picture(path: Path) -> tuple[NDArray[Any], bool]:

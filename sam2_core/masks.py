@@ -36,6 +36,27 @@ def encode(
     )
 
 
+def tight(given: RunLengths) -> RunLengths:
+    """The same mask as ``encode`` writes it: in the smallest rectangle, without empty runs."""
+    return (
+        given if _is_tight(given) else encode(given.crop(), size=given.size, top=given.top, left=given.left)
+    )
+
+
+def _is_tight(given: RunLengths) -> bool:
+    (height, width), edges = given.shape, np.cumsum(given.counts, dtype=np.int64)
+    starts, ends = edges[:-1:2], edges[1::2]
+    if not len(starts):
+        return given.shape == (0, 0) and not len(edges)
+    if (given.counts[1:] == 0).any():
+        return False
+    top, bottom = starts // width, (ends - 1) // width
+    spans = bool((top < bottom).any())  # such a run touches both sides
+    touches_left = spans or bool((starts % width == 0).any())
+    touches_right = spans or bool((ends % width == 0).any())
+    return bool(top[0] == 0 and bottom[-1] == height - 1 and touches_left and touches_right)
+
+
 def _runs(flat: Mask) -> NDArray[np.uint32]:
     """Lengths of alternating runs, the first of background (of length 0 if the first pixel is the object)."""
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1

@@ -152,7 +152,7 @@ def _encoded(prompt: Prompt, name: str) -> RunLengths | None:
 
 
 def _checked(given: RunLengths, name: str) -> RunLengths:
-    """Run lengths as a caller may have made them by hand, in plain numbers; nothing is decoded."""
+    """Run lengths as a caller may have made them by hand, in plain numbers and in the smallest rectangle."""
     try:
         (full_height, full_width), (height, width) = given.size, given.shape
         numbers = (full_height, full_width, given.top, given.left, height, width)
@@ -166,7 +166,7 @@ def _checked(given: RunLengths, name: str) -> RunLengths:
         raise _broken(name, "counts are a sequence of whole numbers from 0 to 2**32 - 1")
     if (filled := int(counts.sum())) != height * width:
         raise _broken(name, f"counts fill {filled} pixels, the rectangle has {height * width}")
-    return RunLengths((full_height, full_width), top, left, (height, width), counts)
+    return masks.tight(RunLengths((full_height, full_width), top, left, (height, width), counts))
 
 
 def _broken(name: str, problem: str) -> PromptError:

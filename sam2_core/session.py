@@ -178,7 +178,8 @@ class Session:
         Frames that are up to date are served without computing.
 
         Of a live video the canonical result leaves out what is lost: masks that are stale there stay so,
-        without a word but for ``FrameResult.stale``.
+        without a word but for ``FrameResult.stale``. An object of a session of another model that has lost
+        the frames of all its prompts is passed over, unless all have.
 
         Args:
             frames: start, stop, direction and stride in one; None for the canonical result.

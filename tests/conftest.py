@@ -13,6 +13,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # so a shell starts what 
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from sam2_core.hookspecs import VideoModel
@@ -20,6 +21,9 @@ from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 from tests.videos_for_tests import Disks
 
 __all__ = ["MODELS", "model", "pytest_make_collect_report", "pytest_runtest_makereport"]
+
+settings.register_profile("untimed", settings(), deadline=None)  # machines are slow at times
+settings.load_profile("untimed")
 
 MODELS = ("copy", "sam2")
 """The contract holds for SAM 2 and for a model that is not SAM 2."""

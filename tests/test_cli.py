@@ -267,7 +267,7 @@ def test_an_interrupt_leaves_the_finished_frames(tmp_path: Path, kind: signal.Si
         "track", str(tmp_path / "long.npy"), "--model", "flow", "--box", "1@0:20,20,90,90",
         "--out", str(out), "--save", str(tmp_path / "s.sam2"),
     )  # fmt: skip
-    while not out.exists():  # made when the work starts
+    while "long.npy" not in Path(f"/proc/{process.pid}/maps").read_text():  # mapped when it is opened
         time.sleep(0.05)
     time.sleep(4)
     process.send_signal(kind)

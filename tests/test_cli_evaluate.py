@@ -299,3 +299,10 @@ def test_what_rounding_crops_away_is_not_seen(tmp_path, capsys):
         Image.fromarray(np.full((40, 64), 50, np.uint8)).save(tmp_path / "data/images" / f"{t}.png")
     assert main(["eval", str(tmp_path / "data"), "--prompt", "box", *COPY]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["data", "1"]
+
+
+def test_a_table_of_nothing_says_so(dataset, capsys):
+    for path in (dataset / "Annotations/480p/square").iterdir():
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(path)
+    assert main(["eval", str(dataset), *COPY]) == 0
+    assert "nothing was measured: no object has an annotated frame that counts" in capsys.readouterr().err

@@ -119,6 +119,20 @@ def test_what_is_no_label_image_of_this_video_gets_one_clear_line(
     assert error.count("\n") == 1
 
 
+def test_what_the_library_logs_of_a_cut_file_is_not_shown(
+    source: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = Path(write(source.parent, "a.tif", LABELS))
+    cut = source.parent / "cut.tif"
+    for length in (200, len(whole.read_bytes()) - 1):
+        cut.write_bytes(whole.read_bytes()[:length])
+        assert track(source, "--labels", str(cut)) == 1
+        error = capsys.readouterr().err
+        assert "it is cut off, or damaged" in error
+        assert error.count("\n") == 1
+        assert not caplog.records
+
+
 def test_broken_and_missing_files_and_frames_get_one_clear_line(
     source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

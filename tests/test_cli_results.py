@@ -284,3 +284,12 @@ def test_every_format_shows_its_progress_on_a_terminal(
     for name in formats:
         steps = re.findall(rf"writing {name}: .*?/(\d+) ", shown)
         assert set(steps) == {"1" if name == "ytvis" else "12"}, name  # objects, or frames
+
+
+def test_a_failure_leaves_no_empty_folder(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = source.parent / "new" / "out"
+    assert main(["track", str(source), "--model", "copy", "--point", "1@99:1,1", "--out", str(out)]) == 1
+    assert "frame 99" in capsys.readouterr().err
+    assert not out.parent.exists()
+    assert main(["track", str(source), "--model", "copy", "--point", "1@0:10,12", "--out", str(out)]) == 0
+    assert len(list((out / "labels").iterdir())) == 12

@@ -174,3 +174,19 @@ def test_collect_orders_frames_and_keeps_the_last_result_of_each():
     assert {i: list(m) for i, m in collected.items()} == {1: [1, 2], 4: [1]}
     assert collected[1][2].score == 0.75
     assert not collected[4][1].visible
+
+
+@given(
+    hnp.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    st.tuples(*[st.integers(0, 3)] * 4),
+)
+def test_tight_run_lengths_are_as_encode_writes_them(mask, margins):
+    above, below, before, after = margins
+    height, width = mask.shape
+    size = (height + above + below, width + before + after)
+    loose = RunLengths(size, above, before, mask.shape, masks._runs(mask.ravel()))
+    expected = masks.encode(mask, size=size, top=above, left=before)
+    assert masks.tight(loose) == expected
+    assert masks.tight(expected) is expected
+    split = np.insert(loose.counts, 1, [0, 0])  # empty runs in between say nothing
+    assert masks.tight(RunLengths(size, above, before, mask.shape, split)) == expected

@@ -132,7 +132,10 @@ def test_a_wrong_shape_is_named(tmp_path, tiny):
 
 def test_a_wrong_type_is_named(tmp_path, tiny):
     torch.save(broken(tiny, no_obj_ptr=torch.zeros(1, 256, dtype=torch.int64)), tmp_path / "a.pt")
-    assert "'no_obj_ptr' holds torch.int64; expected floating point" in message_of(tmp_path / "a.pt")
+    said = "'no_obj_ptr' holds torch.{}; expected float32, float16 or bfloat16"
+    assert said.format("int64") in message_of(tmp_path / "a.pt")
+    torch.save(broken(tiny, no_obj_ptr=torch.zeros(1, 256).to(torch.float8_e4m3fn)), tmp_path / "b.pt")
+    assert said.format("float8_e4m3fn") in message_of(tmp_path / "b.pt")
 
 
 def test_missing_tensors_are_named(tmp_path, tiny):
@@ -207,8 +210,10 @@ def test_a_missing_file_is_refused(tmp_path):
 
 def test_a_senseless_note_is_refused(tmp_path, nano):
     state = {name: tensor.contiguous() for name, tensor in nano.state_dict().items()}
-    save_file(state, tmp_path / "a.safetensors", {"image_size": "big"})
-    assert "image_size is 'big'; expected a whole number" in message_of(tmp_path / "a.safetensors")
+    for size, shown in (("big", "big"), ("9" * 5000, "9" * 20), ("٣٢", "٣٢")):
+        save_file(state, tmp_path / "a.safetensors", {"image_size": size})
+        said = f"image_size is {shown!r}; expected a whole number"
+        assert said in message_of(tmp_path / "a.safetensors")
 
 
 def test_an_image_size_that_no_memory_holds_is_refused(tmp_path, nano):

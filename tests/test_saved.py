@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sam2_core import Box, Point, Prompt, SAM2Error, Session, SessionError, open_session
+from sam2_core.results import RunLengths
 from tests.conftest import MODELS, model
 from tests.sessions_for_tests import click, same
 from tests.videos_for_tests import Disks
@@ -222,3 +223,16 @@ def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
         np.savez_compressed(target, **arrays)
     with pytest.raises(SessionError, match="cannot be read"):
         open_session(path, model=model("copy"), video=Disks())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_painted_mask_of_any_run_lengths_is_saved_so_that_it_opens(name: str, tmp_path: Path) -> None:
+    loose = RunLengths((48, 64), 0, 0, (48, 64), np.array([1000, 0, 0, 3, 48 * 64 - 1003]))
+    with open_session(Disks(4), model=model(name)) as session:
+        session.add_prompt(Prompt(0, 1, mask=loose))
+        list(session.propagate())
+        encoded = session.masklets()[1][0].encoded
+        assert (encoded.shape, encoded.area) == ((1, 3), 3)
+        session.save(tmp_path / "s")
+        with open_session(tmp_path / "s", model=model(name), video=Disks(4)) as opened:
+            assert same(session.masklets(), opened.masklets())

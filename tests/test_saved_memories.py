@@ -51,6 +51,18 @@ def test_the_bundled_model_goes_on_bit_for_bit(tmp_path: Path) -> None:
         assert same(session.masklets(), other.masklets())
 
 
+def test_memories_in_a_file_know_where_the_object_was() -> None:
+    model = load_model("nano", "cpu")
+    image = Disks()[0]
+    features = model.encode_image(image)
+    answer = model.segment(features, Prompt(0, 1, mask=Disks().mask(0)), None)
+    (memory,) = model.encode_memory(features, [answer], prompted=True)
+    again = model.memory_from(model.memory_arrays(memory))
+    assert set(model.memory_arrays(memory)) == {"spatial", "pointer", "mask"}  # as files have them
+    assert again.centre_12.tolist() == memory.centre_12.tolist()
+    assert model.memory_from(model.memory_arrays(memory.faded())).centre_12 is None
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_correction_of_a_range_goes_on_too(name: str, tmp_path: Path) -> None:
     session = started(name)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sam2_core import masks, samples
 from sam2_core.cli import common
 from sam2_core.cli.results import Output
+from sam2_core.files import make_folder
 from sam2_core.opening import open_session
 from sam2_core.prompts import Prompt
 from sam2_core.results import Masklet
@@ -44,6 +45,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     output = Output(options.out, ["labels", "overlay"])
+    make_folder(options.out)
     source = options.out / samples.TIMELAPSE.name
     shutil.copyfile(samples.TIMELAPSE, source)
     truth = true_cells()

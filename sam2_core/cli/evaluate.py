@@ -83,7 +83,12 @@ def run(options: argparse.Namespace) -> int:
         work.complete = True
     problems = [f"sequence {name!r}: {problem}" for name, problem in work.failed.items()]
     problems += _deliver(work, protocol, options) if work.ended else []
-    common.say(*problems, None if work.complete else "interrupted")
+    empty = work.complete and not work.failed and not work.shares[0].found.mean
+    common.say(
+        *problems,
+        "nothing was measured: no object has an annotated frame that counts" if empty else None,
+        None if work.complete else "interrupted",
+    )
     if not work.complete:
         return 130
     return 1 if problems else 0

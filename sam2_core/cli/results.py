@@ -84,6 +84,7 @@ class Output:
     def _export(self, masklets: Mapping[int, Masklet], video: Video, attempts: _Attempts) -> None:
         for name, export in self._exporters.items():
             with attempts.at(f"format {name}"):
+                make_folder(self.folder)
                 if takes_watch(export):
                     path = export(masklets, video, self.folder, watch=common.watch(f"writing {name}"))
                 else:
@@ -118,11 +119,14 @@ class _Attempts:
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder if it is not there; ExportError if nothing can be written into it."""
+    """ExportError if nothing can be written into a folder; one that was not there is not there afterwards."""
     try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
         make_folder(folder)
         probe = folder / ".sam2-can-write"
         probe.touch()
         probe.unlink()
+        for path in missing:
+            path.rmdir()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise ExportError(f"cannot write to {folder}: {reason(error)}") from error

@@ -24,6 +24,7 @@ from sam2_core.models.sam2 import SAM2
 
 State = dict[str, Tensor]
 
+_KINDS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _PATCHES = "image_encoder.trunk.patch_embed.proj.weight"
 _STEM = "image_encoder.trunk.stem.weight"
 _BLOCK = "image_encoder.trunk.blocks.{}.norm1.weight"
@@ -95,7 +96,9 @@ def _read_pickle(path: Path) -> State:
     except pickle.UnpicklingError as error:
         if "global" in str(error).lower():
             raise ModelError(f"{str(path)!r} holds code, not only tensors; nothing of it was run") from None
-        raise ModelError(f"{str(path)!r} is not a checkpoint, or it is damaged; get it again") from None
+        raise ModelError(
+            f"{str(path)!r} is not a checkpoint, is damaged, or holds code (nothing was run); get it again"
+        ) from None
     except Exception as error:  # a hostile or damaged file may raise anything
         raise ModelError(f"{str(path)!r} cannot be read; it may be cut off: {reason(error)}") from None
     if isinstance(content, dict) and isinstance(content.get("model"), Mapping):
@@ -121,8 +124,8 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
 
 
 def _whole_number(text: str, path: Path) -> int:
-    if not text.isdecimal():
-        raise ModelError(f"{str(path)!r} says that its image_size is {text!r}; expected a whole number")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise ModelError(f"{str(path)!r} says that its image_size is {text[:20]!r}; expected a whole number")
     return int(text)
 
 
@@ -163,8 +166,10 @@ def _check(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], name: 
             raise ModelError(
                 f"{start} {key!r} has the shape {tuple(state[key].shape)}; expected {tuple(shape)}"
             )
-        if not state[key].is_floating_point():
-            raise ModelError(f"{start} {key!r} holds {state[key].dtype}; expected floating point")
+        if state[key].dtype not in _KINDS:
+            raise ModelError(
+                f"{start} {key!r} holds {state[key].dtype}; expected float32, float16 or bfloat16"
+            )
         if state[key].is_sparse or state[key].is_meta or not state[key].isfinite().all():
             raise ModelError(f"{start} {key!r} holds no numbers, or infinite ones; the file is damaged")
 

@@ -23,7 +23,7 @@ from sam2_core.tracking.restart import RestartPoint
 from sam2_core.tracking.track import CanonicalPass, ObjectTrack
 from sam2_core.types import Video, is_live
 
-VERSION = 2
+VERSION = 1
 
 Numbered = list[tuple[int, int]]
 """Frames, each with the number of its memory."""

@@ -246,8 +246,6 @@ class Sam2Model:
             tensors["spatial"] = memory.spatial_1chw
         if memory.mask_11hw is not None:
             tensors["mask"] = memory.mask_11hw
-        if memory.centre_12 is not None:
-            tensors["centre"] = memory.centre_12
         return {name: _bits(tensor) for name, tensor in tensors.items()}
 
     def memory_from(self, arrays: Mapping[str, NDArray[Any]]) -> Sam2Memory:
@@ -258,13 +256,12 @@ class Sam2Model:
             "pointer": (1, config.dim),
             "spatial": (1, config.memory_dim, side, side),
             "mask": (1, 1, 4 * side, 4 * side),
-            "centre": (1, 2),
         }
         tensors = {name: _tensor(array, shapes[name]) for name, array in arrays.items()}
         on_device = {name: tensor.to(self._device) for name, tensor in tensors.items()}
-        return Sam2Memory(
-            on_device.get("spatial"), on_device["pointer"], on_device.get("mask"), on_device.get("centre")
-        )
+        mask = on_device.get("mask")
+        centre = None if mask is None else motion.centres(mask)
+        return Sam2Memory(on_device.get("spatial"), on_device["pointer"], mask, centre)
 
     def _segmentations(self, prediction: Prediction, size: tuple[int, int]) -> list[Segmentation]:
         logits = prediction.logits_n1hw.float()
