@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sam2_core import load_model
 from sam2_core.cli import finetune, main
@@ -38,8 +39,12 @@ def test_old_and_new_weights_are_compared_on_what_was_held_out(dataset, tmp_path
     assert said[-1] == f"use it with --model {out / 'nano.safetensors'}"
     tuned, nano = load_model(out / "nano.safetensors", "cpu"), load_model("nano", "cpu")
     assert tuned.identity != nano.identity
-    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
-    assert steps == [1, 2]
+    entries = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [1, 2, 2]
+    assert set(entries[2]["validation"]) == {"click", "clicks3", "box", "mask", "copy"}
+    assert said[-2] == f"wrote {out / 'curves.png'}"
+    with Image.open(out / "curves.png") as picture:
+        assert picture.size == (1080, 480)
     assert main(arguments) == 0  # nothing is left to do
     assert load_model(out / "nano.safetensors", "cpu").identity == tuned.identity
 

@@ -16,6 +16,7 @@ from sam2_core import plugins
 from sam2_core.cli import common
 from sam2_core.cli.datasets import DATASET, find_all
 from sam2_core.cli.failures import UsageError
+from sam2_core.errors import ExportError
 from sam2_core.evaluation.runs import PROTOCOLS, mean_of
 from sam2_core.evaluation.scores import Counted
 from sam2_core.exporters.files import make_folder
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 PROMPTS = ("mask", "1-click")
 """First prompts of the comparison on what was held out."""
+
+VALIDATIONS = 4
+"""How often a run looks at what is held out, for its curves."""
+
+VALIDATION_CLIPS = 2
+"""Clips that it looks at each time."""
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -80,17 +87,34 @@ def run(options: argparse.Namespace) -> int:
         return 130
     after = plugins.load_model(weights, options.device, options.precision)
     _compare(held_out, before, after)
-    print(f"wrote {weights}\nuse it with --model {weights}")
+    written = [weights, *_curves(trainer.log.path)]
+    print(*(f"wrote {path}" for path in written), f"use it with --model {weights}", sep="\n")
     return 0
 
 
 def _train(trainer: Any, steps: int) -> None:
+    every = max(10, -(-steps // VALIDATIONS))
     bar = tqdm(total=steps, initial=trainer.step, unit="step", disable=not common.on_terminal(), leave=False)
     with _interrupts() as stopping, bar:
         for progress in trainer.run(stop=stopping.is_set):
             bar.update()
             bar.set_postfix_str(f"loss {progress.loss:.3f}")
             trainer.log.write({"step": progress.step, "loss": progress.loss, **progress.metrics})
+            if progress.step % every == 0 or progress.step == steps:
+                trainer.log.write({"step": progress.step, "validation": trainer.validate(VALIDATION_CLIPS)})
+
+
+def _curves(log: Path) -> list[Path]:
+    """The picture of the curves, if it can be drawn; else why not is said."""
+    from sam2_core.training.curves import plot_curves
+
+    picture = log.with_name("curves.png")
+    try:
+        plot_curves(log, picture)
+    except ExportError as error:
+        common.say(str(error))
+        return []
+    return [picture]
 
 
 @contextmanager
