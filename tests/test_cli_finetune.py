@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from sam2_core import load_model
-from sam2_core.cli import finetune, main
+from sam2_core.cli import main
+from sam2_core.cli.interrupts import asked_to_stop
 from tests.annotated_for_tests import make_annotated
 
 
@@ -109,7 +110,7 @@ def test_in_a_thread_signals_stay_as_they_are():
     found = []
 
     def ask():
-        with finetune._interrupts() as asked:
+        with asked_to_stop() as asked:
             found.append(asked.is_set())
 
     thread = threading.Thread(target=ask)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +12,7 @@ from sam2_core import plugins
 from sam2_core.cli import common
 from sam2_core.cli.datasets import DATASET, find_all
 from sam2_core.cli.failures import UsageError
+from sam2_core.cli.interrupts import asked_to_stop
 from sam2_core.errors import ExportError
 from sam2_core.evaluation.runs import PROTOCOLS, mean_of
 from sam2_core.evaluation.scores import Counted
@@ -95,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 def _train(trainer: Any, steps: int) -> None:
     every = max(10, -(-steps // VALIDATIONS))
     bar = tqdm(total=steps, initial=trainer.step, unit="step", disable=not common.on_terminal(), leave=False)
-    with _interrupts() as stopping, bar:
+    with asked_to_stop() as stopping, bar:
         for progress in trainer.run(stop=stopping.is_set):
             bar.update()
             bar.set_postfix_str(f"loss {progress.loss:.3f}")
@@ -115,22 +112,6 @@ def _curves(log: Path) -> list[Path]:
         common.say(str(error))
         return []
     return [picture]
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Set by Ctrl-C: the step that is under way is finished, so that the run can go on."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
-    try:
-        yield asked
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _compare(videos: list[Annotated], *models: VideoModel) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import NamedTuple
 
 from sam2_core.models.config import SAM2Config, config
 from sam2_core.training.losses import LossWeights
 from sam2_core.training.main_stages import ClipTracking, ImageSegmentation
 from sam2_core.training.prompts import PromptMix
+from sam2_core.training.schedule import NANO_STAGES
 from sam2_core.training.stage import Stage
 from sam2_core.training.warm_up_stages import DecoderWarmUp, EncoderWarmUp
 
@@ -56,33 +55,6 @@ class Plan:
     def description(self) -> dict[str, str]:
         """What a checkpoint says of the plan it was made by: the seed, and a line per stage."""
         return {"seed": str(self.seed), "stages": "\n".join(str(stage) for stage in self.stages)}
-
-
-class StageSteps(NamedTuple):
-    """How many steps a stage of nano's plan takes by default, and what it teaches."""
-
-    steps: int
-    teaches: str
-
-
-NANO_STAGES: Mapping[str, StageSteps] = MappingProxyType(
-    {
-        "decoder-warm-up": StageSteps(250, "the decoder alone, on noise: what a box and a click mean"),
-        "encoder-warm-up": StageSteps(300, "the encoder alone: to tell objects apart"),
-        "image-warm-up": StageSteps(
-            120, "single images, boxes and clicks, object and background balanced in the loss"
-        ),
-        "image-segmentation": StageSteps(160, "single images, boxes, clicks and corrections"),
-        "two-frame-tracking": StageSteps(340, "two frames: to carry a mask over a large motion"),
-        "four-frame-tracking": StageSteps(
-            650, "four frames: to go on from its own masks, sometimes corrected"
-        ),
-        "long-tracking": StageSteps(
-            3000, "four frames behind a burn-in: not to drift; and to mend a wrong mask with one click"
-        ),
-    }
-)
-"""The stages of nano's plan in order, by the option that sets their number of steps."""
 
 
 def nano_plan(steps: Mapping[str, int] | None = None, *, burn_in: int = 10, seed: int = 1) -> Plan:

@@ -10,31 +10,28 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sam2_core.cli import commands, main, train
 from sam2_core.models import checkpoints
-from sam2_core.training import run
-from sam2_core.training.plan import NANO_STAGES, Plan, nano_plan
+from sam2_core.training.plan import Plan, nano_plan
+from sam2_core.training.schedule import NANO_STAGES
 from sam2_core.training.trainer import Trainer
 from sam2_core.training.warm_up_stages import DecoderWarmUp
 from tests.training_for_tests import tiny_plan
 
 
-@pytest.fixture(autouse=True)
-def signals_are_restored():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+def options(*arguments):
+    return commands._parser().parse_args(["train", *arguments])
 
 
 def test_the_defaults_are_the_recommended_plan():
-    assert run.plan(run.parser().parse_args(["--out", "runs/nano"])) == nano_plan()
+    assert train.plan(options("--out", "runs/nano")) == nano_plan()
 
 
 def test_each_option_sets_the_steps_of_its_stage():
     arguments = ["--out", "x", "--seed", "4", "--burn-in", "3"]
     for number, name in enumerate(NANO_STAGES, 1):
         arguments += [f"--{name}", str(number)]
-    plan = run.plan(run.parser().parse_args(arguments))
+    plan = train.plan(options(*arguments))
     assert [stage.steps for stage in plan.stages] == [1, 2, 3, 4, 5, 6, 7]
     assert plan.seed == 4
     assert plan.stages[-1].burn_in == 3
@@ -43,8 +40,8 @@ def test_each_option_sets_the_steps_of_its_stage():
 
 def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch):
     plan = tiny_plan(stages=(DecoderWarmUp(41, objects=2),))
-    monkeypatch.setattr(run, "plan", lambda arguments: plan)
-    assert run.main(["--out", str(tmp_path), "--validate-every", "30", "--validation-clips", "1"]) == 0
+    monkeypatch.setattr(train, "plan", lambda arguments: plan)
+    assert main(["train", "--out", str(tmp_path), "--validate-every", "30", "--validation-clips", "1"]) == 0
     entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries] == [20, 30, 40]
     assert set(entries[1]["validation"]) == {"click", "clicks3", "box", "mask", "copy"}
@@ -57,8 +54,8 @@ def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch):
 def test_a_run_that_goes_on_with_another_seed_says_so_in_one_line(tmp_path, monkeypatch, capsys):
     stages = (DecoderWarmUp(1, objects=2),)
     Trainer(tiny_plan(stages=stages), tmp_path).save()
-    monkeypatch.setattr(run, "plan", lambda arguments: tiny_plan(stages=stages, seed=2))
-    assert run.main(["--out", str(tmp_path), "--validate-every", "0"]) == 0
+    monkeypatch.setattr(train, "plan", lambda arguments: tiny_plan(stages=stages, seed=2))
+    assert main(["train", "--out", str(tmp_path), "--validate-every", "0"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert "with other seed; the run goes on at step 0" in line
 
@@ -71,8 +68,8 @@ class _NotFinite(DecoderWarmUp):
 
 def test_steps_without_a_finite_gradient_are_counted_and_change_no_weight(tmp_path, monkeypatch):
     stages = (DecoderWarmUp(19, objects=2), _NotFinite(2, objects=2), DecoderWarmUp(19, objects=2))
-    monkeypatch.setattr(run, "plan", lambda arguments: tiny_plan(stages=stages))
-    assert run.main(["--out", str(tmp_path), "--validate-every", "0"]) == 0
+    monkeypatch.setattr(train, "plan", lambda arguments: tiny_plan(stages=stages))
+    assert main(["train", "--out", str(tmp_path), "--validate-every", "0"]) == 0
 
     def refused(constant):
         raise AssertionError(f"{constant} is not JSON")
@@ -92,10 +89,13 @@ class _CtrlC(DecoderWarmUp):
         return super().training_step(*arguments)
 
 
-def test_ctrl_c_saves_and_stops(tmp_path, monkeypatch):
+def test_ctrl_c_saves_and_stops(tmp_path, monkeypatch, capsys):
     stages = (DecoderWarmUp(5, objects=2), _CtrlC(1, objects=2), DecoderWarmUp(94, objects=2))
-    monkeypatch.setattr(run, "plan", lambda arguments: tiny_plan(stages=stages))
-    assert run.main(["--out", str(tmp_path), "--validate-every", "0"]) == 0
+    monkeypatch.setattr(train, "plan", lambda arguments: tiny_plan(stages=stages))
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["train", "--out", str(tmp_path), "--validate-every", "0"]) == 130
+    assert "stopped after step 8; the same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 8
 
 

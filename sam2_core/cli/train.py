@@ -1,41 +1,42 @@
-"""Train nano with the recommended plan, or go on with a run: ``python -m sam2_core.training.run --out DIR``.
+"""``sam2 train``: nano from nothing with the recommended plan, or on with a run.
 
 DIR gets ``checkpoint.pt`` (what a later call goes on from), ``nano.safetensors`` (averaged weights in
 float16, a model that can be used), ``log.jsonl`` (metrics) and ``clips/`` (up to 3 GB per process). Ctrl-C
 ends the run within four steps; the same command goes on as if nothing had happened. On several cores:
-``OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m sam2_core.training.run --out DIR``.
+``OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m sam2_core.cli train --out DIR``.
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
-import threading
-import time
-import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sam2_core.errors import VideoError
-from sam2_core.training.data import Procedural
-from sam2_core.training.parallel import Processes
-from sam2_core.training.pictures import Pictures
-from sam2_core.training.plan import NANO_STAGES, Plan, nano_plan
-from sam2_core.training.trainer import Progress, Trainer
+from sam2_core.cli import common
+from sam2_core.cli.failures import usage
+from sam2_core.cli.interrupts import asked_to_stop
+from sam2_core.training.schedule import NANO_STAGES
+
+if TYPE_CHECKING:
+    from sam2_core.training.plan import Plan
+    from sam2_core.training.trainer import Progress
 
 _LOG_EVERY = 20
 
 
-def plan(arguments: argparse.Namespace) -> Plan:
+def plan(options: argparse.Namespace) -> Plan:
     """Nano's plan with the numbers of steps that were asked for."""
-    steps = {name: getattr(arguments, name.replace("-", "_")) for name in NANO_STAGES}
-    return nano_plan(steps, burn_in=arguments.burn_in, seed=arguments.seed)
+    from sam2_core.training.plan import nano_plan
+
+    steps = {name: getattr(options, name.replace("-", "_")) for name in NANO_STAGES}
+    return nano_plan(steps, burn_in=options.burn_in, seed=options.seed)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The arguments; the defaults are the recommended plan for a fresh nano."""
-    result = argparse.ArgumentParser(
-        prog="python -m sam2_core.training.run",
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command; its defaults are the recommended plan for a fresh nano."""
+    result: argparse.ArgumentParser = commands.add_parser(
+        "train",
+        help="train nano from nothing",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -69,48 +70,38 @@ def parser() -> argparse.ArgumentParser:
         "(%(default)s)",
         metavar="FRAMES",
     )
+    result.set_defaults(run=run)
     return result
 
 
-def main(argv: list[str] | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Train until the plan or the time is over."""
-    arguments = parser().parse_args(argv)
-    try:
-        pictures = Pictures(arguments.pictures) if arguments.pictures else None
-    except VideoError as error:
-        parser().error(str(error))
-    processes = Processes.join()
-    with warnings.catch_warnings():
-        warnings.showwarning = _say
-        trainer = Trainer(plan(arguments), arguments.out, processes, Procedural(pictures))
-    stopping = _stop_signal()
-    start = time.monotonic()
+    from sam2_core.training.data import Procedural
+    from sam2_core.training.parallel import Processes
+    from sam2_core.training.pictures import Pictures
+    from sam2_core.training.trainer import Trainer
+
+    with usage():
+        pictures = Pictures(options.pictures) if options.pictures else None
+    clock, processes = common.Clock(), Processes.join()
+    trainer = Trainer(plan(options), options.out, processes, Procedural(pictures))
     sums: dict[str, list[float]] = {}
-    for progress in trainer.run(arguments.minutes * 60, stopping.is_set):
-        _add(sums, progress)
-        if progress.step % _LOG_EVERY == 0:
-            if processes.is_main:
-                trainer.log.write(_entry(progress, time.monotonic() - start, sums))
-            sums.clear()
-        if arguments.validate_every and progress.step % arguments.validate_every == 0:
-            metrics = trainer.validate(arguments.validation_clips)
-            if processes.is_main:
-                trainer.log.write({"step": progress.step, "validation": metrics})
+    with asked_to_stop() as stopping:
+        for progress in trainer.run(options.minutes * 60, stopping.is_set):
+            _add(sums, progress)
+            if progress.step % _LOG_EVERY == 0:
+                if processes.is_main:
+                    trainer.log.write(_entry(progress, clock.seconds, sums))
+                sums.clear()
+            if options.validate_every and progress.step % options.validate_every == 0:
+                metrics = trainer.validate(options.validation_clips)
+                if processes.is_main:
+                    trainer.log.write({"step": progress.step, "validation": metrics})
+        stopped = stopping.is_set() and trainer.plan.stage_at(trainer.step) is not None
     processes.leave()
-    return 0
-
-
-def _say(message: Warning | str, *where: object, **more: object) -> None:
-    """A warning as one line, without the place in our source."""
-    sys.stderr.write(f"warning: {message}\n")
-
-
-def _stop_signal() -> threading.Event:
-    """Set by Ctrl-C and SIGTERM; torchrun sends either of them once more, which must not disturb saving."""
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
+    if stopped and processes.is_main:
+        common.say(f"stopped after step {trainer.step}; the same command goes on")
+    return 130 if stopped else 0
 
 
 def _add(sums: dict[str, list[float]], progress: Progress) -> None:
@@ -124,7 +115,3 @@ def _entry(progress: Progress, seconds: float, sums: dict[str, list[float]]) -> 
     means = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}
     where = {"step": progress.step, "stage": progress.stage, "seconds": round(seconds, 1)}
     return where | means | {"skipped": progress.skipped}
-
-
-if __name__ == "__main__":
-    sys.exit(main())
