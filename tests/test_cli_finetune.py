@@ -34,16 +34,17 @@ def test_old_and_new_weights_are_compared_on_what_was_held_out(dataset, tmp_path
     arguments = ["finetune", str(dataset), "--out", str(out), "--steps", "2", "--hold-out", "0.5"]
     assert main(arguments) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0].split() == ["held", "out", "prompt", "objects", "J&F", "before", "J&F", "after"]
-    assert [line.split()[:3] for line in said[1:3]] == [["data", "mask", "2"], ["data", "1-click", "2"]]
-    assert all(0 <= float(number) <= 100 for line in said[1:3] for number in line.split()[3:])
-    assert said[-1] == f"use it with --model {out / 'nano.safetensors'}"
+    weights, curves = (out / name for name in ("nano.safetensors", "curves.png"))
+    assert said[:4] == [f"wrote {weights}", f"wrote {curves}", f"use it with --model {weights}", ""]
+    assert said[4].split() == ["held", "out", "prompt", "objects", "J&F", "before", "J&F", "after"]
+    assert [line.split()[:3] for line in said[5:]] == [["data", "mask", "2"], ["data", "1-click", "2"]]
+    assert all(0 <= float(number) <= 100 for line in said[5:] for number in line.split()[3:])
     tuned, nano = load_model(out / "nano.safetensors", "cpu"), load_model("nano", "cpu")
     assert tuned.identity != nano.identity
     entries = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries] == [1, 2, 2]
     assert set(entries[2]["validation"]) == {"click", "clicks3", "box", "mask", "copy"}
-    assert said[-2] == f"wrote {out / 'curves.png'}"
+    assert not (out / "clips").exists()
     with Image.open(out / "curves.png") as picture:
         assert picture.size == (1080, 480)
     assert main(arguments) == 0  # nothing is left to do
@@ -53,7 +54,6 @@ def test_old_and_new_weights_are_compared_on_what_was_held_out(dataset, tmp_path
 def test_an_interrupted_run_goes_on_with_the_same_command(dataset, tmp_path, capsys, monkeypatch):
     from sam2_core.training import trainer
 
-    monkeypatch.setattr(trainer, "_ASK_EVERY", 1)
     out = tmp_path / "run"
     arguments = ["finetune", str(dataset), "--out", str(out), "--steps", "3", "--hold-out", "0"]
     before = signal.getsignal(signal.SIGINT)
@@ -102,7 +102,8 @@ def test_what_cannot_be_trained_is_said(dataset, tmp_path, capsys, arguments, st
 
 
 def test_a_folder_that_is_no_data_set_is_said(tmp_path, capsys):
-    assert main(["finetune", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
+    (tmp_path / "empty").mkdir()
+    assert main(["finetune", str(tmp_path / "empty"), "--out", str(tmp_path / "run")]) == 1
     assert "is no data set" in capsys.readouterr().err
 
 
@@ -117,3 +118,29 @@ def test_in_a_thread_signals_stay_as_they_are():
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_a_folder_of_something_else_is_refused(dataset, tmp_path, capsys):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "nano.safetensors").write_text("mine")
+    assert main(["finetune", str(dataset), "--out", str(out)]) == 2
+    assert "holds files, and no run to go on with" in capsys.readouterr().err
+    assert (out / "nano.safetensors").read_text() == "mine"
+    assert main(["finetune", str(dataset), "--out", str(dataset / "run")]) == 2
+    assert "lies in the data set" in capsys.readouterr().err
+    assert not (dataset / "run").exists()
+
+
+def test_a_second_round_needs_another_folder(dataset, tmp_path, capsys):
+    arguments = ["finetune", str(dataset), "--hold-out", "0", "--steps", "1"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main([*arguments, "--out", str(first)]) == 0
+    weights = first / "nano.safetensors"
+    kept = weights.read_bytes()
+    assert main([*arguments, "--out", str(first), "--model", str(weights)]) == 2
+    assert "holds the model to start from; give another folder" in capsys.readouterr().err
+    assert main([*arguments, "--out", str(second), "--model", str(weights)]) == 0
+    assert main([*arguments, "--out", str(second)]) == 1
+    assert "holds a run with other starting weights; give another folder" in capsys.readouterr().err
+    assert weights.read_bytes() == kept

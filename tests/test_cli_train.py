@@ -94,9 +94,9 @@ def test_ctrl_c_saves_and_stops(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train, "plan", lambda arguments: tiny_plan(stages=stages))
     before = signal.getsignal(signal.SIGINT)
     assert main(["train", "--out", str(tmp_path), "--validate-every", "0"]) == 130
-    assert "stopped after step 8; the same command goes on" in capsys.readouterr().err
+    assert "stopped after step 6; the same command goes on" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 8
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 6
 
 
 def test_the_weights_of_a_run_are_a_model(tmp_path):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sam2_core import Prompt, open_session
-from sam2_core.errors import VideoError
+from sam2_core.errors import ExportError, ModelError, VideoError
 from sam2_core.evaluation.datasets import find_sequences
+from sam2_core.evaluation.truth import Truth
+from sam2_core.results import Masklet
 from sam2_core.training.annotated import LABELS, AnnotatedClips, AnnotatedData, Mixed, split
+from sam2_core.training.batches import anything_visible
 from sam2_core.training.clips import Clip
 from sam2_core.training.main_stages import ClipTracking
 from sam2_core.training.random import Random
@@ -51,10 +56,11 @@ def test_the_last_annotated_frames_are_held_out_and_never_trained_on(tmp_path):
 
 def test_runs_cover_every_annotated_frame(tmp_path):
     video, _ = split(only(make_annotated(tmp_path, 7)), 0.0)
+    whole = {frame.numpy().tobytes() for frame in video.clip(0, 7, 64).frames}
     for length in (2, 3, 4, 16):
         clips = AnnotatedClips([video], length, 64, CPU)
-        starts = [start for _, start in clips._runs]
-        assert {i for start in starts for i in range(start, start + length)} >= set(range(7))
+        sampled = [clips.sample(Random(seed), 0) for seed in range(60)]
+        assert {frame.numpy().tobytes() for clip in sampled for frame in clip.frames} == whole
 
 
 def test_one_annotated_frame_is_too_few(tmp_path):
@@ -63,9 +69,6 @@ def test_one_annotated_frame_is_too_few(tmp_path):
 
 
 def test_of_very_many_objects_the_largest_are_kept(tmp_path):
-    import numpy as np
-    from PIL import Image
-
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
     mask = np.arange(20 * 20, dtype=np.uint16).reshape(20, 20).repeat(4, 0).repeat(4, 1)
@@ -144,8 +147,105 @@ def test_a_run_on_other_annotations_says_so(tmp_path):
         Trainer(annotated_plan(), tmp_path / "run", data=data[1], start=tiny_network())
 
 
-def test_validation_says_that_nothing_is_to_be_seen_first(tmp_path, monkeypatch):
-    monkeypatch.setattr("sam2_core.training.annotated.anything_visible", lambda clip: False)
-    trained, _ = split(only(make_annotated(tmp_path, 4)), 0.0)
-    with pytest.raises(VideoError, match="hold out more"):
-        AnnotatedData([trained]).validation_batch(0, annotated_plan(), CPU)
+def test_weights_that_are_trained_already_are_left_as_they_are_before_the_first_step(tmp_path):
+    """No part is rescaled, as fresh ones are: a step that learns nothing changes nothing."""
+    plan = annotated_plan()
+    still = replace(plan.stages[0], steps=1, learning_rate=0.0, final_learning_rate=0.0)
+    data = AnnotatedData([split(only(make_annotated(tmp_path / "data", 4)), 0.0)[0]], procedural_share=0.0)
+    start = tiny_network()
+    trainer = Trainer(replace(plan, stages=(still,)), tmp_path / "run", data=data, start=start)
+    list(trainer.run())
+    assert trainer.step == 1
+    for name, value in start.state_dict().items():
+        assert torch.equal(trainer.network.state_dict()[name], value), name
+        assert torch.allclose(trainer.averaged[name], value), name
+
+
+@pytest.mark.parametrize("other", ["data", "seed", "starting weights"])
+def test_a_strict_run_refuses_a_folder_of_another_run(tmp_path, other):
+    first, second = (
+        AnnotatedData([split(only(make_annotated(tmp_path / str(n), n)), 0.0)[0]]) for n in (4, 5)
+    )
+    plan, start = annotated_plan(), tiny_network()
+    Trainer(plan, tmp_path / "run", data=first, start=start).save()
+    longer = replace(plan, stages=(replace(plan.stages[0], steps=9),))
+    Trainer(longer, tmp_path / "run", data=first, start=start, strict=True)  # more steps are no other run
+    changed = tiny_network()
+    torch.nn.init.ones_(next(changed.parameters()))
+    data = second if other == "data" else first
+    plan = replace(plan, seed=7) if other == "seed" else plan
+    start = changed if other == "starting weights" else start
+    with pytest.raises(ModelError, match=f"holds a run with other {other}; give another folder"):
+        Trainer(plan, tmp_path / "run", data=data, start=start, strict=True)
+
+
+def test_a_checkpoint_of_something_else_is_said(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"something else")
+    with pytest.raises(ModelError, match="is of no run of test"):
+        Trainer(annotated_plan(), tmp_path, start=tiny_network())
+
+
+def moved(truth, by):
+    one = {
+        t: replace(k, encoded=replace(k.encoded, left=k.encoded.left + by))
+        for t, k in truth.objects[3].items()
+    }
+    return Truth(truth.frames, {**truth.objects, 3: Masklet(3, one)})
+
+
+def test_the_identity_tells_annotations_apart(tmp_path):
+    video, _ = split(only(make_annotated(tmp_path, 4)), 0.0)
+    others = (moved(video.truth, 1), Truth((*video.truth.frames, 9), video.truth.objects))
+    identities = {replace(video, truth=truth).identity for truth in (video.truth, *others)}
+    assert len(identities) == 3
+
+
+def test_clips_begin_where_something_is_to_be_seen(tmp_path):
+    root = make_annotated(tmp_path, 12)
+    for t in (*range(5), 8, 9):
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(root / "masks" / f"{t:04d}.png")
+    trained, held = split(only(root), 0.34)
+    assert held.truth.frames == (10, 11)
+    clips = AnnotatedClips([trained], 4, 64, CPU)
+    firsts = [clips.sample(Random(seed), 0) for seed in range(10)]
+    assert all(anything_visible(clip) for clip in firsts)
+    batch = AnnotatedData([trained], [held]).validation_batch(0, annotated_plan(), CPU)
+    assert bool(batch.visible[0].all())
+
+
+def saved(tmp_path, session):
+    session.save(tmp_path / "s.sam2")
+    return only(tmp_path / "s.sam2").whole_truth()[0]
+
+
+def test_a_corrected_mask_is_the_truth_and_not_what_it_corrected(tmp_path):
+    root = make_annotated(tmp_path / "video", 6)
+    right = labels(3) == 3
+    with open_session(root / "images", model="copy") as session:
+        session.add_prompt(Prompt(0, 1, mask=labels(0) == 3))
+        list(session.propagate())
+        assert (session.masklets()[1].mask(3) != right).any()
+        session.add_prompt(Prompt(3, 1, mask=right))
+        truth = saved(tmp_path, session)
+    assert truth.frames == (0, 3)
+    assert (truth.mask(1, 3, SIZE) == right).all()
+
+
+def test_frames_on_which_not_all_objects_are_up_to_date_are_no_truth(tmp_path):
+    root = make_annotated(tmp_path / "video", 6)
+    with open_session(root / "images", model="copy") as session:
+        session.add_prompt(Prompt(0, 1, mask=labels(0) == 3))
+        session.add_prompt(Prompt(3, 2, mask=labels(3) == 7))
+        with pytest.raises(ExportError, match=r"propagate\(\) the session and save it again"):
+            saved(tmp_path, session)
+        list(session.propagate())
+        assert saved(tmp_path, session).frames == (0, 3)
+        session.add_prompt(Prompt(2, 2, mask=labels(2) == 7))  # object 2 is stale elsewhere now
+        assert saved(tmp_path, session).frames == (2, 3)
+
+
+def test_a_session_on_an_array_says_what_to_do(tmp_path):
+    with open_session(np.zeros((3, *SIZE, 3), np.uint8), model="copy") as session:
+        session.add_prompt(Prompt(0, 1, mask=labels(0) == 3))
+        with pytest.raises(ExportError, match=r"save the array as \.npy"):
+            saved(tmp_path, session)

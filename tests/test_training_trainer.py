@@ -211,8 +211,8 @@ def test_the_features_get_that_size_again_behind_the_encoders_warm_up_only(tmp_p
 
 def test_a_run_stops_after_its_time_and_can_go_on(tmp_path):
     trainer = Trainer(tiny_plan(), tmp_path)
-    assert len(list(trainer.run(seconds=0))) == 4
-    assert Trainer(tiny_plan(), tmp_path).step == 4
+    assert len(list(trainer.run(seconds=0))) == 1
+    assert Trainer(tiny_plan(), tmp_path).step == 1
 
 
 def test_the_export_is_float16_and_loads(tmp_path):

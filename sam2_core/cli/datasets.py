@@ -30,8 +30,10 @@ def find_all(places: Iterable[Path]) -> list[tuple[Sequence, Counted]]:
     for place in places:
         sequences, counted = find_sequences(place)
         for sequence in sequences:
-            alone = len(places) == 1 or sequence.name == place.name
+            alone = len(places) == 1 or sequence.name == place.stem
             named = sequence if alone else replace(sequence, name=f"{place.name}/{sequence.name}")
+            if named.name in found:
+                named = replace(named, name=f"{place.absolute().parent.name}/{named.name}")
             if named.name in found:
                 raise UsageError(f"two sequences are called {named.name!r}; give them in separate calls")
             found[named.name] = named, counted

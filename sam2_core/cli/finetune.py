@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,22 +72,37 @@ def run(options: argparse.Namespace) -> int:
     network = getattr(before, "network", None)
     if network is None:
         raise UsageError(f"{before.name} has no weights to train; give a SAM 2 model")
+    _check_out(options)
     videos = [split(sequence, options.hold_out) for sequence, _ in find_all(options.dataset)]
     held_out = [kept for _, kept in videos if kept is not None]
     data = AnnotatedData([trained for trained, _ in videos], held_out)
     make_folder(options.out)
     plan = fine_tuning_plan(network.config, options.steps, seed=options.seed)
-    trainer = Trainer(plan, options.out, Processes.join(), data, start=network)
+    processes = Processes(0, 1, next(network.parameters()).device)  # --device chose it
+    trainer = Trainer(plan, options.out, processes, data, copy.deepcopy(network), strict=True)
     _train(trainer, options.steps)
     weights = options.out / f"{network.config.name}.safetensors"
     if trainer.step < options.steps:
         common.say(f"stopped after step {trainer.step} of {options.steps}; the same command goes on")
         return 130
-    after = plugins.load_model(weights, options.device, options.precision)
-    _compare(held_out, before, after)
     written = [weights, *_curves(trainer.log.path)]
-    print(*(f"wrote {path}" for path in written), f"use it with --model {weights}", sep="\n")
+    print(*(f"wrote {path}" for path in written), f"use it with --model {weights}\n", sep="\n", flush=True)
+    _compare(held_out, before, plugins.load_model(weights, options.device, options.precision))
     return 0
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    """UsageError if the run would replace or mix with what is not of a run."""
+    out = options.out.resolve()
+    for place in options.dataset:
+        if out.is_relative_to(place.resolve()):
+            raise UsageError(
+                f"--out {options.out} lies in the data set {str(place)!r}; give a folder elsewhere"
+            )
+    if options.model and Path(options.model).resolve().is_relative_to(out):
+        raise UsageError(f"--out {options.out} holds the model to start from; give another folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / "checkpoint.pt").is_file():
+        raise UsageError(f"--out {options.out} holds files, and no run to go on with; give another folder")
 
 
 def _train(trainer: Any, steps: int) -> None:
@@ -115,13 +131,13 @@ def _curves(log: Path) -> list[Path]:
 
 
 def _compare(videos: list[Annotated], *models: VideoModel) -> None:
-    """J&F of the models on what was held out, prompted on its first frame."""
+    """J&F of the models on what was held out; each object is prompted where it is first to be seen."""
     if not videos:
         common.say("nothing was held out, so the new weights were compared with nothing")
         return
     rows = []
     for video in videos:
-        truth = video.truth.of_first_frame()
+        truth = video.truth
         for prompt in PROMPTS:
             scores = []
             for model in models:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,12 +121,14 @@ class _Attempts:
 def check_folder(folder: Path) -> None:
     """ExportError if nothing can be written into a folder; one that was not there is not there afterwards."""
     try:
+        folder = folder.resolve()
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         make_folder(folder)
         probe = folder / ".sam2-can-write"
         probe.touch()
         probe.unlink()
-        for path in missing:
-            path.rmdir()
+        with suppress(OSError):  # somebody else uses it by now
+            for path in missing:
+                path.rmdir()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise ExportError(f"cannot write to {folder}: {reason(error)}") from error

@@ -2,7 +2,8 @@
 
 DIR gets ``checkpoint.pt`` (what a later call goes on from), ``nano.safetensors`` (averaged weights in
 float16, a model that can be used), ``log.jsonl`` (metrics) and ``clips/`` (up to 3 GB per process). Ctrl-C
-ends the run within four steps; the same command goes on as if nothing had happened. On several cores:
+ends the run after the step (of several processes: within four); the same command goes on as if nothing had
+happened. On several cores:
 ``OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m sam2_core.cli train --out DIR``.
 """
 

@@ -98,22 +98,41 @@ LAYOUTS: tuple[tuple[Callable[[Path], Iterator[Sequence]], Counted], ...] = (
 
 def _session(file: Path) -> Sequence:
     session = saved.read(file)
+    if session.document.source is None:
+        raise ExportError(
+            f"{str(file)!r} was made from an array, which it does not hold; save the array as .npy, open that"
+        )
     return Sequence(file.stem, Path(session.source()), partial(_prompted, session), session.document.options)
 
 
 def _prompted(session: saved.SavedSession) -> Truth:
-    """What a session shows on its prompted frames: somebody has looked at these."""
+    """What a session shows on its prompted frames: somebody has looked at these.
+
+    Only where the masks of all objects are up to date; an object that is not known there might be there.
+    """
     video = session.open_video()
     try:
         session.check(video)
     finally:
         getattr(video, "close", lambda: None)()
-    prompted = {prompt.frame_index for prompt in session.document.prompts}
-    objects: dict[int, dict[int, MaskletFrame]] = {}
-    for row in session.rows:
-        if row.frame_index in prompted:
-            objects.setdefault(row.object_id, {})[row.frame_index] = row.frame
-    return _truth(prompted, {i: Masklet(i, frames) for i, frames in objects.items()})
+    prompts = {(prompt.frame_index, prompt.object_id) for prompt in session.document.prompts}
+    frames: dict[int, dict[int, MaskletFrame]] = {frame_index: {} for frame_index, _ in sorted(prompts)}
+    for frame_index, object_id, frame in session.rows:
+        # What tracking once gave beneath a prompt is kept too; it is what was wrong.
+        says = frame.source == "prompted" if (frame_index, object_id) in prompts else not frame.stale
+        if frame_index in frames and says:
+            frames[frame_index][object_id] = frame
+    whole = {i: known for i, known in frames.items() if len(known) == len(session.document.objects)}
+    if not whole:
+        raise ExportError(
+            f"{str(session.path)!r} has no prompted frame on which all objects are up to date; propagate() "
+            "the session and save it again"
+        )
+    objects = {
+        object_id: Masklet(object_id, {i: known[object_id] for i, known in whole.items()})
+        for object_id in session.document.objects
+    }
+    return _truth(whole, objects)
 
 
 def _children(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,13 +90,13 @@ class Truth:
 
     def of_frames(self, frames: Iterable[int]) -> Truth:
         """What is annotated on some of the frames; objects that are never to be seen there are left out."""
-        chosen = tuple(sorted(set(frames) & set(self.frames)))
+        among = set(frames) & set(self.frames)
         kept = {
-            i: Masklet(i, {t: known for t, known in masklet.items() if t in chosen})
+            i: Masklet(i, {t: known for t, known in masklet.items() if t in among})
             for i, masklet in self.objects.items()
         }
         seen = {i: m for i, m in kept.items() if any(known.encoded.area for known in m.values())}
-        return Truth(chosen, seen)
+        return Truth(tuple(sorted(among)), seen)
 
     def first(self, object_id: int) -> int:
         """The first annotated frame on which an object is to be seen."""
@@ -132,7 +133,12 @@ class Sequence:
         Raises:
             VideoError: if the frames cannot be read.
         """
-        return Session(self.open(), model, owns_video=True)
+        with ExitStack() as undo:
+            video = self.open()
+            undo.callback(getattr(video, "close", lambda: None))
+            session = Session(video, model, owns_video=True)
+            undo.pop_all()
+        return session
 
     def whole_truth(self) -> tuple[Truth, int]:
         """What is annotated on these frames, and how many frames there are.

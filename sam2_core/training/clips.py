@@ -43,6 +43,10 @@ class Clip:
         counts = torch.bincount(flat.flatten(), minlength=256 * frames).view(frames, 256)
         return counts.float() @ self.table.float().T
 
+    def to(self, device: torch.device | str) -> Clip:
+        """The same clip on a device."""
+        return Clip(self.frames.to(device), self.labels.to(device), self.table.to(device))
+
     def window(self, start: int, length: int) -> Clip:
         """Some consecutive frames."""
         return Clip(self.frames[start : start + length], self.labels[start : start + length], self.table)

@@ -25,12 +25,12 @@ class TrainingData(Protocol):
         """What a checkpoint says of the data."""
         ...
 
-    def clips(self, plan: Plan, processes: Processes, folder: Path) -> ClipSource:
-        """What the steps of a run in this folder are sampled from."""
+    def clips(self, plan: Plan, processes: Processes, folder: Path | None) -> ClipSource:
+        """What the steps of a run are sampled from; the folder may keep clips."""
         ...
 
     def validation_batch(self, number: int, plan: Plan, device: torch.device) -> Batch:
-        """The batch of a number, never trained on."""
+        """The batch of a number, of what is held out, if anything is."""
         ...
 
 
@@ -49,7 +49,7 @@ class Procedural:
         """What a checkpoint says of the data."""
         return self.pictures.identity if self.pictures else "none"
 
-    def clips(self, plan: Plan, processes: Processes, folder: Path) -> ClipPool:
+    def clips(self, plan: Plan, processes: Processes, folder: Path | None) -> ClipPool:
         """A pool of clips for each process."""
         return ClipPool(
             seed=plan.seed * 1_000_003,
@@ -59,7 +59,7 @@ class Procedural:
             size=plan.network.image_size,
             capacity=plan.pool_capacity,
             device=processes.device,
-            folder=folder / "clips",
+            folder=None if folder is None else folder / "clips",
             pictures=self.pictures,
         )
 

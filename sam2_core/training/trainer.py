@@ -6,6 +6,7 @@ import math
 import os
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sam2_core.errors import ModelError
 from sam2_core.files import new_file
 from sam2_core.models import checkpoints
 from sam2_core.models.sam2 import SAM2
@@ -64,6 +66,10 @@ class Trainer:
         processes: which of several processes this is; None for one, on the CPU.
         data: what is trained on; None for procedural clips.
         start: the network to begin with, of the plan's sizes; None for fresh weights.
+        strict: refuse a folder whose run has other data, seed or starting weights; else a warning says so.
+
+    Raises:
+        ModelError: if the checkpoint in the folder cannot be read, or (``strict``) is of another run.
 
     Attributes:
         network: the network that is trained.
@@ -80,11 +86,13 @@ class Trainer:
         processes: Processes | None = None,
         data: TrainingData | None = None,
         start: SAM2 | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
         self.plan, self.folder, self.data = plan, folder, data or Procedural()
         self.processes = processes or Processes(0, 1, torch.device("cpu"))
         torch.manual_seed(plan.seed)
-        self.network = checkpoints.build(plan.network)
+        self.network, self._start, self._strict = checkpoints.build(plan.network), _checksum(start), strict
         if start is None:
             initialise(self.network)
         else:
@@ -119,7 +127,8 @@ class Trainer:
         while (place := self.plan.stage_at(self.step)) is not None:
             yield self._train_step(*place)
             now = time.monotonic()
-            stopping = self.step % _ASK_EVERY == 0 and self.processes.any(now - start > seconds or stop())
+            asks = self.processes.world_size == 1 or self.step % _ASK_EVERY == 0
+            stopping = asks and self.processes.any(now - start > seconds or stop())
             if self.processes.is_main and (stopping or now - saved > self.plan.save_every):
                 self.save()
                 saved = time.monotonic()
@@ -167,6 +176,8 @@ class Trainer:
 
     def _begin(self) -> None:
         """Before and after the encoder's warm-up its outputs get the size that the decoder wants."""
+        if self._start:
+            return  # its parts fit each other already
         previous = self.plan.stage_at(self.step - 1) if self.step else None
         if previous is not None and not isinstance(previous[0], EncoderWarmUp):
             return
@@ -222,25 +233,37 @@ class Trainer:
                 part.unlink(missing_ok=True)
         if not self.checkpoint.exists():
             return
-        state: dict[str, Any] = torch.load(
-            self.checkpoint, map_location=self.processes.device, weights_only=True
-        )
-        self.network.load_state_dict(state["network"])
-        self.averaged = state["averaged"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.clips_made = state["step"], state["clips_made"]
+        try:
+            state: dict[str, Any] = torch.load(
+                self.checkpoint, map_location=self.processes.device, weights_only=True
+            )
+            self.network.load_state_dict(state["network"])
+            self.averaged = state["averaged"]
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.clips_made = state["step"], state["clips_made"]
+        except Exception as error:  # a damaged or foreign file may raise anything
+            raise ModelError(
+                f"{str(self.checkpoint)!r} is of no run of {self.plan.network.name}, or is damaged; give "
+                "another folder"
+            ) from error
         self.skipped = state.get("skipped", 0)  # earlier checkpoints have neither this nor a plan
         if self.processes.is_main:
             self.log.resume(self.step)
             self._warn_of_another_plan(state.get("plan", {}))
 
     def _description(self) -> dict[str, str]:
-        return self.plan.description() | {"data": self.data.identity}
+        return self.plan.description() | {"data": self.data.identity, "starting weights": self._start}
 
     def _warn_of_another_plan(self, stored: dict[str, str]) -> None:
         present = self._description()
+        if "pictures" in stored:
+            stored = {**stored, "data": stored["pictures"]}  # as earlier checkpoints call it
         changed = [name for name in present if name in stored and stored[name] != present[name]]
-        if changed:
+        if self._strict and (other := [name for name in changed if name != "stages"]):
+            raise ModelError(
+                f"{str(self.folder)!r} holds a run with other {' and '.join(other)}; give another folder"
+            )
+        if changed and not self._strict:
             warnings.warn(
                 f"{str(self.checkpoint)!r} was made with other {' and '.join(changed)}; the run goes on at "
                 f"step {self.step} of the present plan, and is not one that a single command repeats",
@@ -250,6 +273,14 @@ class Trainer:
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _checksum(network: nn.Module | None) -> str:
+    """Of weights, to know them again; nothing for None."""
+    checksum = 0
+    for tensor in network.state_dict().values() if network is not None else ():
+        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
+    return f"{checksum:08x}" if network is not None else ""
 
 
 def _parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
