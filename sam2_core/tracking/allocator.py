@@ -8,8 +8,7 @@ frames although no more is in use (measured: decision record 4). Other allocator
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from functools import cache
+from contextlib import suppress
 
 EVERY = 32
 """Frames between two calls; a call costs a few milliseconds."""
@@ -17,14 +16,6 @@ EVERY = 32
 
 def give_back() -> None:
     """Return the unused pages of the heap to the system, where that can be asked for."""
-    if (trim := _malloc_trim()) is not None:
-        trim(0)
-
-
-@cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, TypeError, AttributeError):  # TypeError: Windows knows no library without a name
-        return None
-    return trim
+    # OSError, TypeError: no such library (Windows knows none without a name); AttributeError: not glibc.
+    with suppress(OSError, TypeError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
