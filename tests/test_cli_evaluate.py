@@ -95,7 +95,7 @@ def test_several_data_sets_and_the_image_task(dataset, capsys):
         (["."], 1, "is no data set"),
         (["DATASET", "--plot", "a.png"], 2, "--plot shows the curves of --protocol offline and online"),
         (["DATASET", "--json", "no/such/out.json"], 2, "there is no folder"),
-        (["DATASET", "DATASET"], 2, "two sequences are called 'davis/square'"),
+        (["DATASET", "DATASET"], 2, "is given twice; give each data set once"),
         (["DATASET", "--model", "nobody"], 2, "no model is called 'nobody'"),
         (["DATASET", "--no-baselines", "--model", "copy", "--json", "/dev/full"], 2, "cannot write"),
     ],

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from sam2_core import Prompt, open_session
+from sam2_core.cli.datasets import find_all
 from sam2_core.errors import ExportError, ModelError, VideoError
 from sam2_core.evaluation.datasets import find_sequences
 from sam2_core.evaluation.truth import Truth
@@ -249,3 +250,14 @@ def test_a_session_on_an_array_says_what_to_do(tmp_path):
         session.add_prompt(Prompt(0, 1, mask=labels(0) == 3))
         with pytest.raises(ExportError, match=r"save the array as \.npy"):
             saved(tmp_path, session)
+
+
+def test_saved_sessions_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    root = make_annotated(tmp_path / "video", 3)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        with open_session(root / "images", model="copy") as session:
+            session.add_prompt(Prompt(0, 1, mask=labels(0) == 3))
+            session.save(tmp_path / name / "s.sam2")
+    found = find_all([tmp_path / name / "s.sam2" for name in ("one", "two")])
+    assert [sequence.name for sequence, _ in found] == ["s", "two/s"]

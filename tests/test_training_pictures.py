@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from sam2_core.cli import main
 from sam2_core.errors import VideoError
 from sam2_core.training import pictures as module
-from sam2_core.training import run
 from sam2_core.training.clip_pool import ClipPool
 from sam2_core.training.pictures import CUT_OUT_SIZE, Pictures, pack
 from sam2_core.training.random import Random
@@ -134,8 +134,7 @@ def test_a_file_without_pictures_is_one_line(tmp_path: Path, capsys: pytest.Capt
     for path in (tmp_path / "text", tmp_path / "gone"):
         with pytest.raises(VideoError, match="holds no packed pictures"):
             Pictures(path)
-        with pytest.raises(SystemExit):
-            run.main(["--out", str(tmp_path / "out"), "--pictures", str(path)])
+        assert main(["train", "--out", str(tmp_path / "out"), "--pictures", str(path)]) == 2
         assert "holds no packed pictures" in capsys.readouterr().err
 
 

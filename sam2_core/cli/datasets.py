@@ -23,9 +23,11 @@ def find_all(places: Iterable[Path]) -> list[tuple[Sequence, Counted]]:
 
     Raises:
         ExportError: if a place holds no data set.
-        UsageError: if two sequences have one name.
+        UsageError: if a place is given twice, or two sequences have one name.
     """
     places = list(places)
+    if twice := [place for i, place in enumerate(places) if place.resolve() in map(Path.resolve, places[:i])]:
+        raise UsageError(f"{str(twice[0])!r} is given twice; give each data set once")
     found: dict[str, tuple[Sequence, Counted]] = {}
     for place in places:
         sequences, counted = find_sequences(place)
