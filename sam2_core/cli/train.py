@@ -1,4 +1,4 @@
-"""``sam2 train``: nano from nothing with the recommended plan, or on with a run.
+"""``sam2 train``: nano from nothing with the recommended plan, on with a run, or on from weights (--start).
 
 DIR gets ``checkpoint.pt`` (what a later call goes on from), ``nano.safetensors`` (averaged weights in
 float16, a model that can be used), ``log.jsonl`` (metrics) and ``clips/`` (up to 3 GB per process). Ctrl-C
@@ -13,12 +13,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sam2_core import plugins
 from sam2_core.cli import common
-from sam2_core.cli.failures import usage
+from sam2_core.cli.failures import UsageError, usage
 from sam2_core.cli.interrupts import asked_to_stop
 from sam2_core.training.schedule import NANO_STAGES
 
 if TYPE_CHECKING:
+    from sam2_core.models.sam2 import SAM2
     from sam2_core.training.plan import Plan
     from sam2_core.training.trainer import Progress
 
@@ -26,11 +28,27 @@ _LOG_EVERY = 20
 
 
 def plan(options: argparse.Namespace) -> Plan:
-    """Nano's plan with the numbers of steps that were asked for."""
+    """Nano's plan with the numbers of steps that were asked for; after --start by default its end alone."""
     from sam2_core.training.plan import nano_plan
 
-    steps = {name: getattr(options, name.replace("-", "_")) for name in NANO_STAGES}
+    *_, last = NANO_STAGES
+    given = {name: getattr(options, name.replace("-", "_")) for name in NANO_STAGES}
+    if options.start is not None:
+        given = {name: 0 if steps is None and name != last else steps for name, steps in given.items()}
+    steps = {name: steps for name, steps in given.items() if steps is not None}
     return nano_plan(steps, burn_in=options.burn_in, seed=options.seed)
+
+
+def start_of(options: argparse.Namespace) -> SAM2 | None:
+    """The network to begin with; None for fresh weights."""
+    if options.start is None:
+        return None
+    from sam2_core.models.config import config
+
+    network: SAM2 | None = getattr(plugins.load_model(options.start, "cpu"), "network", None)
+    if network is None or network.config != config("nano"):
+        raise UsageError(f"--start {options.start} is no nano; 'sam2 finetune' trains other models")
+    return network
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -57,12 +75,16 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="packed real pictures for layered scenes (python -m sam2_core.training.pictures)",
         metavar="FILE",
     )
+    result.add_argument(
+        "--start",
+        help="begin with these weights of nano (a name, or a file) instead of fresh ones; the stages before "
+        "the last are then left out, unless their steps are given",
+        metavar="MODEL",
+    )
     result.add_argument("--validation-clips", type=int, default=16, help="held-out clips (%(default)s)")
     stages = result.add_argument_group("stages", "steps of each stage, in this order, and what it teaches")
     for name, stage in NANO_STAGES.items():
-        stages.add_argument(
-            f"--{name}", type=int, default=stage.steps, help=f"{stage.teaches} (%(default)s)", metavar="STEPS"
-        )
+        stages.add_argument(f"--{name}", type=int, help=f"{stage.teaches} ({stage.steps})", metavar="STEPS")
     stages.add_argument(
         "--burn-in",
         type=int,
@@ -85,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     with usage():
         pictures = Pictures(options.pictures) if options.pictures else None
     clock, processes = common.Clock(), Processes.join()
-    trainer = Trainer(plan(options), options.out, processes, Procedural(pictures))
+    trainer = Trainer(plan(options), options.out, processes, Procedural(pictures), start_of(options))
     sums: dict[str, list[float]] = {}
     with asked_to_stop() as stopping:
         for progress in trainer.run(options.minutes * 60, stopping.is_set):
