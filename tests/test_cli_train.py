@@ -40,13 +40,13 @@ def test_each_option_sets_the_steps_of_its_stage():
 
 
 def test_with_weights_to_start_from_only_the_last_stage_is_left():
-    plan = train.plan(options("--out", "x", "--start", "nano", "--image-segmentation", "7"))
+    plan = train.plan(options("--out", "x", "--weights", "nano", "--image-segmentation", "7"))
     assert [stage.steps for stage in plan.stages] == [0, 0, 0, 7, 0, 0, NANO_STAGES["long-tracking"].steps]
 
 
 def test_a_run_begins_with_the_weights_that_are_given(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "plan", lambda arguments: Plan(stages=(DecoderWarmUp(1, objects=2),)))
-    assert main(["train", "--out", str(tmp_path), "--start", "nano", "--validate-every", "0"]) == 0
+    assert main(["train", "--out", str(tmp_path), "--weights", "nano", "--validate-every", "0"]) == 0
     start = load_model("nano", "cpu").network.state_dict()
     (first,) = [name for name in start if name.endswith("pe_layer.positional_encoding_gaussian_matrix")]
     trained = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
@@ -54,8 +54,8 @@ def test_a_run_begins_with_the_weights_that_are_given(tmp_path, monkeypatch):
 
 
 def test_weights_of_another_network_are_refused(tmp_path, capsys):
-    assert main(["train", "--out", str(tmp_path), "--start", "copy"]) == 2
-    assert "--start copy is no nano; 'sam2 finetune' trains other models" in capsys.readouterr().err
+    assert main(["train", "--out", str(tmp_path), "--weights", "copy"]) == 2
+    assert "--weights copy is no nano; 'sam2 finetune' trains other models" in capsys.readouterr().err
 
 
 def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""``sam2 train``: nano from nothing with the recommended plan, on with a run, or on from weights (--start).
+"""``sam2 train``: nano from nothing with the recommended plan, on with a run, or on from weights (--weights).
 
 DIR gets ``checkpoint.pt`` (what a later call goes on from), ``nano.safetensors`` (averaged weights in
 float16, a model that can be used), ``log.jsonl`` (metrics) and ``clips/`` (up to 3 GB per process). Ctrl-C
@@ -28,12 +28,12 @@ _LOG_EVERY = 20
 
 
 def plan(options: argparse.Namespace) -> Plan:
-    """Nano's plan with the numbers of steps that were asked for; after --start by default its end alone."""
+    """Nano's plan with the numbers of steps that were asked for; after --weights by default its end alone."""
     from sam2_core.training.plan import nano_plan
 
     *_, last = NANO_STAGES
     given = {name: getattr(options, name.replace("-", "_")) for name in NANO_STAGES}
-    if options.start is not None:
+    if options.weights is not None:
         given = {name: 0 if steps is None and name != last else steps for name, steps in given.items()}
     steps = {name: steps for name, steps in given.items() if steps is not None}
     return nano_plan(steps, burn_in=options.burn_in, seed=options.seed)
@@ -41,13 +41,13 @@ def plan(options: argparse.Namespace) -> Plan:
 
 def start_of(options: argparse.Namespace) -> SAM2 | None:
     """The network to begin with; None for fresh weights."""
-    if options.start is None:
+    if options.weights is None:
         return None
     from sam2_core.models.config import config
 
-    network: SAM2 | None = getattr(plugins.load_model(options.start, "cpu"), "network", None)
+    network: SAM2 | None = getattr(plugins.load_model(options.weights, "cpu"), "network", None)
     if network is None or network.config != config("nano"):
-        raise UsageError(f"--start {options.start} is no nano; 'sam2 finetune' trains other models")
+        raise UsageError(f"--weights {options.weights} is no nano; 'sam2 finetune' trains other models")
     return network
 
 
@@ -76,7 +76,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         metavar="FILE",
     )
     result.add_argument(
-        "--start",
+        "--weights",
         help="begin with these weights of nano (a name, or a file) instead of fresh ones; the stages before "
         "the last are then left out, unless their steps are given",
         metavar="MODEL",
