@@ -130,6 +130,19 @@ class StoresMemories(Protocol):
         """The memory that these arrays were made of; KeyError or ValueError if they are of none."""
 
 
+class HasWindows(Protocol):
+    """What a ``VideoModel`` may do besides: follow small objects in windows of the frame."""
+
+    @property
+    def whole_frames(self) -> VideoModel:
+        """The same model without windows."""
+
+
+def has_windows(model: object) -> TypeIs[HasWindows]:
+    """Whether a model follows small objects in windows."""
+    return hasattr(model, "whole_frames")
+
+
 def stores_memories(model: object) -> TypeIs[StoresMemories]:
     """Whether a model can turn its memories into arrays."""
     return hasattr(model, "memory_arrays") and hasattr(model, "memory_from")

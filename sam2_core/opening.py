@@ -21,6 +21,7 @@ def open_session(
     model: str | Path | VideoModel | None = None,
     device: str = "auto",
     precision: str = "auto",
+    windows: bool = True,
     video: Any = None,
     check_video: bool = True,
     limits: Limits | None = None,
@@ -35,6 +36,8 @@ def open_session(
             is.
         precision: "exact" (float32, equal to the reference implementations) or "auto"; a loaded model stays
             as it is.
+        windows: follow small objects in windows of the frame, see ``load_model``; a loaded model stays as it
+            is.
         video: where the frames of a saved session are now, if not where they were.
         check_video: refuse the frames of a saved session if its first prompted frame looks unlike it did;
             False goes on with any video of the same size and length.
@@ -61,7 +64,7 @@ def open_session(
             restored.check(opened, compare=check_video)
         if model is None:
             model = "nano" if restored is None else restored.document.model
-        loaded = model if _is_model(model) else plugins.load_model(model, device, precision)
+        loaded = model if _is_model(model) else plugins.load_model(model, device, precision, windows=windows)
         session = Session(opened, loaded, limits, owns_video=owns_video)
         if restored is not None:
             _adopt(session, restored)

@@ -12,7 +12,7 @@ import pluggy
 
 from sam2_core import exporters, hookspecs, videos
 from sam2_core.errors import ExportError, ModelError, VideoError
-from sam2_core.hookspecs import Exporter, ModelLoader, VideoModel
+from sam2_core.hookspecs import Exporter, ModelLoader, VideoModel, has_windows
 from sam2_core.models import registry
 from sam2_core.types import Video
 
@@ -78,13 +78,17 @@ def exporter(name: str) -> Exporter:
     return known[name].value
 
 
-def load_model(name: str | Path, device: str = "auto", precision: str = "auto") -> VideoModel:
+def load_model(
+    name: str | Path, device: str = "auto", precision: str = "auto", *, windows: bool = True
+) -> VideoModel:
     """A model that is ready to use.
 
     Args:
         name: a registered name, or the path of a checkpoint in Meta's or the hub's layout.
         device: "auto" (CUDA, MPS or CPU, whichever is there) or a torch device.
-        precision: "exact" (float32, equal to the reference implementations) or "auto".
+        precision: "exact" (float32, equal to the reference implementations, so without windows) or "auto".
+        windows: follow objects that are small on the frame in windows at its own resolution, if the model
+            can; False squeezes the whole frame into the model's input, as the references do.
 
     Raises:
         ModelError: for a name that is not known, or a checkpoint that does not fit.
@@ -92,10 +96,12 @@ def load_model(name: str | Path, device: str = "auto", precision: str = "auto") 
     check_model_name(name)
     known = models()
     if str(name) in known:
-        return known[str(name)].value(device, precision)
-    from sam2_core.tracking.builtins import load_checkpoint  # torch, only when it is needed
+        model = known[str(name)].value(device, precision)
+    else:
+        from sam2_core.tracking.builtins import load_checkpoint  # torch, only when it is needed
 
-    return load_checkpoint(Path(name), device, precision)
+        model = load_checkpoint(Path(name), device, precision)
+    return model if windows or not has_windows(model) else model.whole_frames
 
 
 def check_model_name(name: str | Path) -> None:

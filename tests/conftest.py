@@ -25,13 +25,16 @@ __all__ = ["MODELS", "model", "pytest_make_collect_report", "pytest_runtest_make
 settings.register_profile("untimed", settings(), deadline=None)  # machines are slow at times
 settings.load_profile("untimed")
 
-MODELS = ("copy", "sam2")
-"""The contract holds for SAM 2 and for a model that is not SAM 2."""
+MODELS = ("copy", "sam2", "windows")
+"""The contract holds for SAM 2, for SAM 2 with windows, and for a model that is not SAM 2."""
 
 
 @cache
 def model(name: str) -> VideoModel:
-    """A baseline, or a nano with random weights (seed 0) that sees every object; float32."""
+    """A baseline, or a nano with random weights (seed 0) that sees every object; float32.
+
+    With windows it uses them whenever an object fits into half a frame.
+    """
     if name == "copy":
         from sam2_core.tracking.trivial import CopyModel
 
@@ -41,12 +44,15 @@ def model(name: str) -> VideoModel:
     from sam2_core.models.checkpoints import build
     from sam2_core.models.config import config
     from sam2_core.tracking.sam2_model import Sam2Model
+    from sam2_core.tracking.windowed_model import WindowedModel
+    from sam2_core.tracking.windows import Windows
 
     torch.manual_seed(0)
-    network = build(config("nano").at_size(64))
+    network = build(config("nano").at_size(32 if name == "windows" else 64))
     with torch.no_grad():
         network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias += 8
-    return Sam2Model(network, "random", torch.device("cpu"), "exact")
+    sam2 = Sam2Model(network, "random", torch.device("cpu"), "exact")
+    return WindowedModel(sam2, Windows(32, 3 / 4, (1 / 10, 1.0), worth=1.0)) if name == "windows" else sam2
 
 
 @pytest.fixture

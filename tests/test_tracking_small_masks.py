@@ -12,7 +12,7 @@ from sam2_core.tracking.sam2_prompts import to_logits
 
 @pytest.fixture(scope="module")
 def nano():
-    return load_model("nano", device="cpu")
+    return load_model("nano", device="cpu", windows=False)
 
 
 def painted(row, column, height, width, size=256):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from sam2_core import plugins
 from sam2_core.cli import hints
 from sam2_core.cli.failures import usage
-from sam2_core.hookspecs import Item, Watch
+from sam2_core.hookspecs import Item, VideoModel, Watch
 from sam2_core.results import FrameResult, Masklet
 
 
@@ -27,6 +27,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument(
         "--precision", default="auto", choices=["auto", "exact"], help="exact is float32, as the references"
+    )
+    parser.add_argument(
+        "--no-windows",
+        dest="windows",
+        action="store_false",
+        help="squeeze whole frames into the model's input, however small the objects are on them",
+    )
+
+
+def model_of(options: argparse.Namespace) -> VideoModel:
+    """The model that was asked for; nano by default."""
+    return plugins.load_model(
+        options.model or "nano", options.device, options.precision, windows=options.windows
     )
 
 

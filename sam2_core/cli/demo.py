@@ -54,7 +54,11 @@ def run(options: argparse.Namespace) -> int:
     print(f"One click on each of {len(truth)} cells of frame 0; the rest is tracking.\n")
     clock = common.Clock()
     with open_session(
-        source, model=options.model, device=options.device, precision=options.precision
+        source,
+        model=options.model,
+        device=options.device,
+        precision=options.precision,
+        windows=options.windows,
     ) as session:
         for object_id, cell in truth.items():
             x, y = masks.middle(cell[0])

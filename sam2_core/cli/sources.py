@@ -91,6 +91,7 @@ def _session(source: str | Video, video: Path | Video | None, options: argparse.
             model=options.model,
             device=options.device,
             precision=options.precision,
+            windows=options.windows,
             video=video,
             check_video=not options.any_video,
         )

@@ -28,7 +28,7 @@ def preprocess(images: NDArray[np.uint8] | Tensor, size: int) -> Tensor:
     """
     array = images.numpy() if isinstance(images, Tensor) else images
     frames = array[None] if array.ndim == 3 else array
-    resized = np.stack([_resize(frame, size) for frame in frames])
+    resized = np.stack([resize(frame, size) for frame in frames])
     return normalise(torch.from_numpy(resized))
 
 
@@ -39,7 +39,8 @@ def normalise(images_bhw3: Tensor) -> Tensor:
     return (scaled_b3hw - mean) / std
 
 
-def _resize(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def resize(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Squash a frame ``(height, width, 3)`` to a square (bicubic, antialiased, rounded)."""
     if frame.shape[:2] == (size, size):
         return frame
     image = Image.fromarray(np.ascontiguousarray(frame))

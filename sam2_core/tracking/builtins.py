@@ -33,7 +33,7 @@ def load_published(name: str, device: str, precision: str) -> VideoModel:
 
 def load_checkpoint(path: Path, device: str, precision: str, name: str | None = None) -> VideoModel:
     """A model from a checkpoint file in Meta's or the hub's layout."""
-    from sam2_core.tracking.sam2_model import load
+    from sam2_core.tracking.windowed_model import load
 
     return load(path, device, precision, name or str(path.absolute()))
 

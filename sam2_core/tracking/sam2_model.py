@@ -5,9 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -16,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sam2_core.hookspecs import Memories, Segmentation
-from sam2_core.models import checkpoints, devices, motion
+from sam2_core.models import devices, motion
 from sam2_core.models.config import SAM2Config
 from sam2_core.models.preprocess import preprocess
-from sam2_core.models.sam2 import SAM2, Prediction, clamped, mask_to_logits
+from sam2_core.models.resampling import Affine, resampled
+from sam2_core.models.sam2 import CLAMP, SAM2, Prediction, clamped, mask_to_logits
 from sam2_core.models.sam2 import Features as ImageFeatures
 from sam2_core.prompts import Prompt
 from sam2_core.results import RunLengths
@@ -75,6 +75,11 @@ class Decoded:
     pointer_1d: Tensor
     object_score_11: Tensor
 
+    def seen_from(self, rows: Affine, columns: Affine) -> Decoded:
+        """The same in another view, whose rows and columns lie there in this one."""
+        logits_11hw = resampled(self.logits_11hw, rows, columns, outside=-CLAMP)
+        return replace(self, logits_11hw=logits_11hw)
+
 
 @dataclass(frozen=True, eq=False)
 class Sam2Memory:
@@ -102,6 +107,17 @@ class Sam2Memory:
     def faded(self) -> Sam2Memory:
         """The object pointer alone."""
         return Sam2Memory(None, self.pointer_1d)
+
+    def seen_from(self, rows: Affine, columns: Affine) -> Sam2Memory:
+        """The same in another view, whose rows and columns lie there in this one."""
+        spatial, mask, centre = self.spatial_1chw, self.mask_11hw, self.centre_12
+        offset, scale = zip(*((axis.offset, axis.scale) for axis in (rows, columns)), strict=True)
+        return Sam2Memory(
+            None if spatial is None else resampled(spatial, rows, columns),
+            self.pointer_1d,
+            None if mask is None else resampled(mask, rows, columns, outside=-CLAMP),
+            None if centre is None else (centre - centre.new_tensor(offset)) / centre.new_tensor(scale),
+        )
 
 
 class Sam2Model:
@@ -297,12 +313,3 @@ def _tensor(array: NDArray[Any], shape: tuple[int, ...]) -> Tensor:
         raise ValueError(f"a memory of SAM 2 does not hold {array.shape} {array.dtype}")
     tensor = torch.from_numpy(array.copy())
     return tensor.view(torch.bfloat16) if array.dtype == np.int16 else tensor
-
-
-def load(path: Path, device: str, precision: str, name: str) -> Sam2Model:
-    """A model from a checkpoint file, on a device ("auto": CUDA, MPS or CPU, whichever is there)."""
-    where, how = (
-        devices.choose(device),
-        devices.check_precision(precision),
-    )  # said before a large file is read
-    return Sam2Model(checkpoints.load(path), name, where, how)

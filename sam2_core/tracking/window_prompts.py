@@ -1,0 +1,79 @@
+"""From frames to windows and back: prompts in the pixels of a window, masks in those of the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from sam2_core import masks
+from sam2_core.hookspecs import Segmentation
+from sam2_core.prompts import Prompt
+from sam2_core.results import RunLengths
+from sam2_core.tracking.windows import Place, Window
+from sam2_core.types import Box, Point
+
+
+def around(points: Iterable[Point], place: Place | None) -> Place:
+    """The rectangle of points and of a place."""
+    found = place
+    for point in points:
+        row, column = int(np.floor(point.y)), int(np.floor(point.x))
+        found = Place(row, column, row + 1, column + 1).joined(found)
+    if found is None:
+        raise ValueError("neither points nor a place")
+    return found
+
+
+def said(prompt: Prompt, before: Segmentation | None) -> Place:
+    """Where an object is, as far as a prompt and its answer so far say."""
+    if prompt.encoded_mask is not None:
+        return around((), Place.of(prompt.encoded_mask))
+    place = None if before is None else Place.of(before.encoded)
+    if prompt.encoded_previous is not None and (previous := Place.of(prompt.encoded_previous)) is not None:
+        place = previous.joined(place)
+    box = prompt.box
+    corners = () if box is None else (Point(box.left, box.top), Point(box.right, box.bottom))
+    return around((*corners, *prompt.points), place)
+
+
+def prompt_in(prompt: Prompt, window: Window | None) -> Prompt:
+    """The prompt in the pixels of a window."""
+    if window is None:
+        return prompt
+    top, left = window.top, window.left
+    box = prompt.box
+    return replace(
+        prompt,
+        points=tuple(Point(p.x - left, p.y - top, p.positive) for p in prompt.points),
+        box=None if box is None else Box(box.left - left, box.top - top, box.right - left, box.bottom - top),
+        mask=_mask_in(prompt.encoded_mask, window),
+        previous=_mask_in(prompt.encoded_previous, window),
+    )
+
+
+def _mask_in(mask: RunLengths | None, window: Window) -> RunLengths | None:
+    """A mask of the frame, which lies in the window, in its pixels."""
+    if mask is None:
+        return None
+    side = (window.side, window.side)
+    if not mask.area:
+        return masks.encode(np.zeros((0, 0), np.bool_), size=side)
+    return replace(mask, size=side, top=mask.top - window.top, left=mask.left - window.left)
+
+
+def on_frame(found: Segmentation, window: Window | None, frame: tuple[int, int]) -> Segmentation:
+    """What was found in a window, in the pixels of the frame."""
+    if window is None:
+        return found
+    mask = found.encoded
+    top, left = window.top + mask.top, window.left + mask.left
+    if top + mask.shape[0] > frame[0] or left + mask.shape[1] > frame[1]:  # on the padding
+        mask = masks.encode(mask.crop()[: frame[0] - top, : frame[1] - left], size=frame, top=top, left=left)
+    elif mask.area:
+        mask = replace(mask, size=frame, top=top, left=left)
+    else:
+        mask = replace(mask, size=frame)
+    there = found.visible and mask.area > 0
+    return replace(found, encoded=mask, score=found.score if there else 0.0, visible=there)
