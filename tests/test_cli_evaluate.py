@@ -6,15 +6,19 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
-from sam2_core.cli import evaluate, main
+from sam2_core.cli import common, evaluate, evaluate_work, main
 from sam2_core.errors import ExportError
+from sam2_core.evaluation import cell_tracking
 from sam2_core.evaluation.runs import PROTOCOLS, Protocol
+from sam2_core.masks import encode, to_coco
 
 SIZE, FRAMES = (40, 56), 6
 
@@ -38,12 +42,14 @@ def dataset(tmp_path: Path) -> Path:
 def test_the_table_has_the_baselines_beside_the_model(dataset, tmp_path, capsys):
     assert main(["eval", str(dataset), "--model", "flow", "--json", str(tmp_path / "out.json")]) == 0
     said = capsys.readouterr().out
-    header, row, mean = (line.split() for line in said.splitlines()[:3])
-    assert header.count("copy") == 3
-    assert header.count("flow") == 3  # the model itself is no baseline
-    assert row[:2] == ["square", "1"]
-    assert mean[0] == "mean"
-    assert row[2:] == mean[2:]
+    header, *rows = (line.split() for line in said.splitlines()[:5])
+    assert header == ["sequence", "objects", "model", "J", "F", "J&F", "frames/s"]
+    assert [row[:3] for row in rows] == [
+        [name, "1", model] for name in ("square", "mean") for model in ("flow", "copy")
+    ]  # the model itself is no baseline
+    assert [row[3:] for row in rows[:2]] == [row[3:] for row in rows[2:]]
+    assert float(rows[0][3]) > float(rows[1][3])
+    assert all(float(row[6]) > 0 for row in rows)
     assert "protocol vos, 6 frames" in said
 
 
@@ -62,6 +68,10 @@ def test_the_json_file_has_the_form_of_the_contract(dataset, tmp_path):
     assert "failed" not in document
     assert set(document["baselines"]) == {"flow"}
     assert document["baselines"]["flow"]["mean"]["J"] > document["mean"]["J"]
+    speeds = [
+        of["frames/s"] for of in (document, document["sequences"]["square"], document["baselines"]["flow"])
+    ]
+    assert min(speeds) > 0
 
 
 @pytest.mark.parametrize("protocol", ["offline", "online"])
@@ -85,7 +95,8 @@ def test_several_data_sets_and_the_image_task(dataset, capsys):
     arguments = ["--protocol", "image", "--model", "copy", "--no-baselines"]
     assert main(["eval", str(dataset), str(other), *arguments]) == 0
     said = capsys.readouterr().out
-    assert "copy mIoU@1" in said
+    header = said.splitlines()[0].split()
+    assert header == ["sequence", "objects", "model", "mIoU@1", "mIoU@3", "mIoU@5"]
     assert [line.split()[0] for line in said.splitlines()[1:4]] == ["davis/square", "other/square", "mean"]
 
 
@@ -166,6 +177,200 @@ def test_a_bad_sequence_does_not_throw_away_the_others(dataset, tmp_path, capsys
     assert document["frames"] == FRAMES
 
 
+def test_a_folder_that_is_no_data_set_does_not_keep_the_others_from_being_measured(dataset, tmp_path, capsys):
+    (tmp_path / "unknown").mkdir()
+    broken = add_ctc(tmp_path / "broken", 3)
+    out = tmp_path / "out.json"
+    places = [tmp_path / "unknown", broken, dataset, tmp_path / "nowhere"]
+    assert main(["eval", *map(str, places), *COPY, "--json", str(out)]) == 1
+    said, document = capsys.readouterr(), json.loads(out.read_text())
+    assert [line.split()[0] for line in said.out.splitlines()[1:3]] == ["davis/square", "mean"]
+    lines = said.err.splitlines()
+    assert [line.split()[1] for line in lines] == [f"'{places[0]}'", f"'{places[3]}'", "sequence"]
+    assert all("is no data set" in line for line in lines[:2])
+    assert set(document["sequences"]) == {"davis/square"}
+    assert set(document["failed"]) == {str(places[0]), str(places[3]), "broken/01"}
+
+
+def test_folders_that_are_no_data_sets_are_all_said_before_a_model_is_loaded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate.plugins, "load_model", None)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    out = tmp_path / "out.json"
+    assert main(["eval", str(tmp_path / "a"), str(tmp_path / "b"), "--json", str(out)]) == 1
+    assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == [
+        f"'{tmp_path / name}'" for name in ("a", "b")
+    ]
+    assert not out.exists()
+
+
+def add_cells(folder: Path, *, outlines: bool = True) -> Path:
+    """Two cells of which one moves, on six frames, as the Cell Tracking Challenge has it."""
+    for name in ("01", "01_GT/TRA", *(["01_GT/SEG"] if outlines else [])):
+        (folder / name).mkdir(parents=True)
+    for t in range(FRAMES):
+        labels = np.zeros(SIZE, np.uint16)
+        labels[4:14, 4:14], labels[20:30, 10 + 4 * t : 20 + 4 * t] = 1, 2
+        Image.fromarray((labels > 0).astype(np.uint8) * 150).save(folder / "01" / f"t{t:03d}.tif")
+        Image.fromarray(labels).save(folder / "01_GT/TRA" / f"man_track{t:03d}.tif")
+        if outlines and t in (0, 5):
+            Image.fromarray(labels).save(folder / "01_GT/SEG" / f"man_seg{t:03d}.tif")
+    (folder / "01_GT/TRA/man_track.txt").write_text("1 0 5 0\n2 0 5 0\n")
+    return folder
+
+
+def test_cells_have_the_measures_of_the_challenge_beside_j_and_f(dataset, tmp_path, capsys):
+    """The copy loses the cell that moves 4 of 10 pixels a frame from frame 2 on: nodes 8 of 12."""
+    cells, out = add_cells(tmp_path / "cells"), tmp_path / "out.json"
+    assert main(["eval", str(cells), str(dataset), *COPY, "--json", str(out)]) == 0
+    header, row, square, mean = (line.split() for line in capsys.readouterr().out.splitlines()[:4])
+    assert header[3:] == ["J", "F", "J&F", "SEG", "DET", "TRA", "LNK", "frames/s"]
+    document = json.loads(out.read_text())
+    of = document["sequences"]["cells/01"]
+    assert of["SEG"] == 0.75  # of four outlines, three
+    assert of["DET"] == pytest.approx(1 - (4 * 10 + 4) / 120, abs=1e-5)
+    assert of["LNK"] == pytest.approx(1 - 4 * 1.5 / 15, abs=1e-5)
+    assert row[6:10] == [f"{100 * of[name]:.1f}" for name in ("SEG", "DET", "TRA", "LNK")] == mean[6:10]
+    assert square[6:10] == ["-"] * 4
+    assert {name: document["mean"][name] for name in ("SEG", "TRA")} == {
+        name: of[name] for name in ("SEG", "TRA")
+    }
+    assert "SEG" not in document["sequences"]["davis/square"]
+
+
+def test_cells_that_come_later_count_even_if_only_those_of_the_first_frame_are_tracked(tmp_path, capsys):
+    cells, out = add_cells(tmp_path / "cells"), tmp_path / "out.json"
+    for t in (0, 1):
+        labels = np.zeros(SIZE, np.uint16)
+        labels[4:14, 4:14] = 1
+        Image.fromarray(labels).save(cells / "01_GT/TRA" / f"man_track{t:03d}.tif")
+    (cells / "01_GT/TRA/man_track.txt").write_text("1 0 5 0\n2 2 5 0\n")
+    assert main(["eval", str(cells), *COPY, "--first-frame", "--json", str(out)]) == 0
+    document = json.loads(out.read_text())
+    assert document["sequences"]["01"]["DET"] == pytest.approx(0.6)  # six of ten
+    assert list(document["sequences"]["01"]["objects"]) == ["1"]
+
+
+def test_without_outlines_there_is_no_seg(tmp_path, capsys):
+    assert main(["eval", str(add_cells(tmp_path / "cells", outlines=False)), *COPY]) == 0
+    assert capsys.readouterr().out.split("\n")[0].split()[6:] == ["DET", "TRA", "LNK", "frames/s"]
+
+
+def test_any_sequence_can_be_measured_as_cells(dataset, tmp_path, capsys):
+    assert main(["eval", str(dataset), *COPY, "--cells"]) == 0
+    header, row, _ = (line.split() for line in capsys.readouterr().out.splitlines()[:3])
+    assert dict(zip(header, row, strict=True))["SEG"] != "-"
+
+
+def test_without_py_ctcmetrics_all_else_is_measured_and_it_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cell_tracking, "find_spec", lambda name: None)
+    assert main(["eval", str(add_cells(tmp_path / "cells")), *COPY]) == 0
+    said = capsys.readouterr()
+    assert said.err == (
+        "sam2: left out: SEG, DET and TRA need py-ctcmetrics; "
+        "install it with: pip install 'sam2-core[eval]'\n"
+    )
+    assert said.out.split("\n")[0].split()[3:] == ["J", "F", "J&F", "frames/s"]
+
+
+def test_a_broken_table_of_tracks_leaves_j_and_f_of_all_models(tmp_path, capsys):
+    cells, out = add_cells(tmp_path / "cells"), tmp_path / "out.json"
+    (cells / "01_GT/TRA/man_track.txt").write_text("nothing")
+    assert main(["eval", str(cells), "--model", "copy", "--json", str(out)]) == 1
+    said, document = capsys.readouterr(), json.loads(out.read_text())
+    assert said.err.startswith("sam2: sequence '01': cannot read")
+    assert said.err.count("\n") == 1
+    rows = [line.split() for line in said.out.splitlines()[1:3]]
+    assert [row[2] for row in rows] == ["copy", "flow"]
+    assert "-" not in rows[0] + rows[1]
+    assert set(document["sequences"]) == set(document["failed"]) == {"01"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "columns"), [("lvos", ["V"]), ("mosev2", ["J&F-gone", "J&F-back"]), ("davis", []), ("sav", [])]
+)
+def test_rules_have_the_columns_of_their_data_sets(rule, columns, dataset, tmp_path, capsys):
+    for t in (2, 3):  # gone, and back again
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(dataset / f"Annotations/480p/square/{t:05d}.png")
+    out = tmp_path / "out.json"
+    assert main(["eval", str(dataset), *COPY, "--count", rule, "--json", str(out)]) == 0
+    header, row = (line.split() for line in capsys.readouterr().out.splitlines()[:2])
+    assert header[3:] == ["J", "F", "J&F", *columns, "frames/s"]
+    assert "-" not in row
+    of_object = json.loads(out.read_text())["sequences"]["square"]["objects"]["1"]
+    assert [name for name in of_object if name in ("V", "J&F-gone", "J&F-back")] == columns
+
+
+def test_progress_inside_a_sequence_is_shown_on_a_terminal(dataset, capsys, monkeypatch):
+    monkeypatch.setattr(common, "on_terminal", lambda: True)
+    monkeypatch.setattr(evaluate_work, "tqdm", partial(tqdm, mininterval=0))  # show every step
+    assert main(["eval", str(dataset), *COPY]) == 0
+    said = capsys.readouterr().err
+    assert "square, copy: prompting" in said
+    for what, total in (("tracking", FRAMES), ("scoring", FRAMES - 2)):
+        shown = [part for part in said.split("\r") if part.startswith(f"square, copy: {what}")]
+        assert [f"{count}/{total}" in part for count, part in enumerate(shown)] == [True] * (total + 1)
+    monkeypatch.setattr(common, "on_terminal", lambda: False)
+    assert main(["eval", str(dataset), *COPY]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def instances(tmp_path: Path) -> tuple[Path, Path]:
+    """Annotations of one object on two frames, and results: one that is right, one of another category."""
+    mask = np.zeros(SIZE, np.bool_)
+    mask[4:14, 4:14] = True
+    rle = to_coco(encode(mask))
+    videos = [{"id": 7, "height": SIZE[0], "width": SIZE[1], "length": 2}]
+    true = {"id": 1, "video_id": 7, "category_id": 3, "iscrowd": 0, "segmentations": [rle, rle]}
+    annotations, results = tmp_path / "instances.json", tmp_path / "results.json"
+    annotations.write_text(json.dumps({"videos": videos, "categories": [{"id": 3}], "annotations": [true]}))
+    found = {"video_id": 7, "score": 0.6, "segmentations": [rle, rle]}
+    results.write_text(json.dumps([{**found, "category_id": 3}, {**found, "category_id": 5, "score": 0.9}]))
+    return annotations, results
+
+
+def test_results_of_youtube_vis_have_an_ap(instances, tmp_path, capsys):
+    annotations, results = instances
+    out = tmp_path / "out.json"
+    assert main(["eval", str(annotations), "--results", str(results), "--json", str(out)]) == 0
+    header, row, written = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert dict(zip(header, row, strict=True)) == {
+        "videos": "1", "objects": "1", "predicted": "2", "AP": "100.0", "AP50": "100.0", "AP75": "100.0",
+        "AP-small": "100.0", "AP-medium": "-", "AP-large": "-",
+        "AR1": "100.0", "AR10": "100.0", "AR100": "100.0",
+    }  # fmt: skip
+    assert written == ["wrote", str(out)]
+    document = json.loads(out.read_text())
+    assert (document["AP"], document["objects"], document["predicted"]) == (1, 1, 2)
+    assert "AP-large" not in document
+    assert main(["eval", str(annotations), "--results", str(results), "--any-category"]) == 0
+    found = capsys.readouterr().out.split("\n")
+    assert dict(zip(found[0].split(), found[1].split(), strict=True))["AP"] == "100.0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["ANNOTATIONS"], 2, "compared with a file of results; give it by --results"),
+        (["FOLDER", "--results", "RESULTS"], 2, "--results is compared with one DATASET, the annotations"),
+        (["ANNOTATIONS", "--results", "RESULTS", "--count", "sav"], 2, "--count means nothing with it"),
+        (["ANNOTATIONS", "--results", "RESULTS", "--no-windows"], 2, "--no-windows means nothing with it"),
+        (["ANNOTATIONS", "--results", "RESULTS", "--first-frame"], 2, "--first-frame means nothing with it"),
+        (["ANNOTATIONS", "--results", "RESULTS", "--json", "RESULTS"], 2, "are the same file; give two"),
+        (["ANNOTATIONS", "--results", "nowhere.json"], 1, "cannot read 'nowhere.json'"),
+        (["FOLDER", "--any-category"], 2, "--any-category goes with --results"),
+        (["FOLDER", "--cells", "--protocol", "image"], 2, "--cells measures what --protocol vos tracks"),
+    ],
+)
+def test_mistakes_with_results_are_one_line(arguments, status, message, instances, dataset, capsys):
+    names = {"ANNOTATIONS": instances[0], "RESULTS": instances[1], "FOLDER": dataset}
+    assert main(["eval", *(str(names.get(argument, argument)) for argument in arguments)]) == status
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert "\n" not in said
+
+
 def failing(error: type[BaseException], at: int) -> tuple[Protocol, list[int]]:
     """The protocol ``vos``, which fails at one of its calls."""
     calls: list[int] = []
@@ -209,9 +414,10 @@ def test_a_baseline_that_fails_leaves_the_numbers_of_the_model(dataset, capsys, 
     monkeypatch.setattr(evaluate, "PROTOCOLS", {"vos": failing(ValueError, 1)[0]})
     assert main(["eval", str(dataset), "--model", "flow"]) == 1
     said = capsys.readouterr()
-    rows = {line.split()[0]: line.split()[2:] for line in said.out.splitlines()[1:4]}
-    assert rows["a"][3:] == rows["mean"][3:] == ["-", "-", "-"]
-    assert "-" not in rows["square"]
+    rows = {tuple(line.split()[::2][:2]): line.split()[3:] for line in said.out.splitlines()[1:7]}
+    assert rows["a", "copy"] == rows["mean", "copy"] == ["-", "-", "-", "-"]
+    for name in (("a", "flow"), ("mean", "flow"), ("square", "flow"), ("square", "copy")):
+        assert "-" not in rows[name]
     assert said.err.startswith("sam2: sequence 'a': ValueError: here")
 
 
@@ -222,7 +428,7 @@ def test_a_sequence_without_objects_has_none(protocol, dataset, tmp_path, capsys
     assert main(["eval", str(dataset), *arguments, "--json", str(out)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:4]]
     assert [row[:2] for row in rows] == [["empty", "0"], ["square", "1"], ["mean", "1"]]
-    assert set(rows[0][2:]) == {"-"}
+    assert set(rows[0][3:]) == {"-"}
     assert json.loads(out.read_text())["sequences"]["empty"] == {"objects": {}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -257,14 +258,6 @@ def test_frames_of_ctc_may_count_from_another_number(tmp_path: Path):
     assert np.array_equal(truth.mask(1, 0, SIZE), labels(1) == 1)
 
 
-def test_an_annotation_of_ctc_without_a_number_is_named(tmp_path: Path):
-    make_ctc(tmp_path)
-    (tmp_path / "01_GT/TRA/man_track000.tif").rename(tmp_path / "01_GT/TRA/man_track.tif")
-    ((sequence,), _) = find_sequences(tmp_path)
-    with pytest.raises(ExportError, match=r"'man_track\.tif' holds no frame number"):
-        sequence.read()
-
-
 def test_what_is_beside_the_objects_of_sav_is_skipped(tmp_path: Path):
     make_sav_folders(tmp_path)
     objects = tmp_path / "Annotations_6fps/sav_1"
@@ -276,9 +269,94 @@ def test_what_is_beside_the_objects_of_sav_is_skipped(tmp_path: Path):
     assert truth.frames == tuple(range(0, FRAMES, 2))
 
 
-def test_a_folder_of_sav_that_is_no_number_is_said(tmp_path: Path):
-    make_sav_folders(tmp_path)
-    (tmp_path / "Annotations_6fps/sav_1/000").rename(tmp_path / "Annotations_6fps/sav_1/first")
-    ((sequence,), _) = find_sequences(tmp_path)
-    with pytest.raises(ExportError, match=r"first' is no number"):
+def renamed(old: str, new: str) -> Callable[[Path], object]:
+    return lambda root: (root / old).rename(root / new)
+
+
+@pytest.mark.parametrize(
+    ("make", "spoil", "message"),
+    [
+        (
+            make_ctc,
+            renamed("01_GT/TRA/man_track000.tif", "01_GT/TRA/man_track.tif"),
+            r"'man_track\.tif' holds no frame number",
+        ),
+        (
+            make_sav_folders,
+            renamed("Annotations_6fps/sav_1/000", "Annotations_6fps/sav_1/first"),
+            r"first' is no number",
+        ),
+        (
+            make_davis,
+            lambda root: (
+                (root / "Annotations/dog/00004.png").unlink() or (root / "Annotations/dog/00004.png").mkdir()
+            ),
+            r"dog/00004\.png' is a folder; an annotation is a file",
+        ),
+        (
+            make_plain,
+            lambda root: (root / "masks/4.png").unlink() or (root / "masks/4.png").mkdir(),
+            r"masks/4\.png' is a folder; an annotation is a file",
+        ),
+        (
+            make_sav_folders,
+            lambda root: (root / "Annotations_6fps/sav_1/000/00001.png").mkdir(),
+            r"000/00001\.png' is a folder",
+        ),
+        (make_ctc, lambda root: (root / "01_GT/TRA/man_track007.tif").mkdir(), r"man_track007\.tif"),
+        (
+            make_sav_files,
+            lambda root: (root / "sav_1_manual.json").unlink() or (root / "sav_1_manual.json").mkdir(),
+            r"sav_1_manual\.json'",
+        ),
+    ],
+    ids=["number", "object", "davis", "plain", "sa-v folders", "ctc", "sa-v files"],
+)
+def test_annotations_that_cannot_be_placed_or_are_folders_are_named(make, spoil, message, tmp_path: Path):
+    make(tmp_path / "data")
+    spoil(tmp_path / "data")
+    sequence = find_sequences(tmp_path / "data")[0][0]
+    with pytest.raises(ExportError, match=message):
         sequence.read()
+
+
+@pytest.mark.parametrize(
+    ("meta", "expected"),
+    [
+        (
+            {"dog": {"objects": {"1": {"frame_range": {"start": "1", "end": "5", "frame_nums": 5}}}}},
+            Counted.LVOS,
+        ),
+        ({"dog": {"objects": {"1": {"category": "dog", "frames": ["00000"]}}}}, Counted.ALL),  # YouTube-VOS
+        (None, Counted.ALL),
+    ],
+)
+def test_lvos_is_known_by_the_frame_ranges_of_its_objects(meta, expected, tmp_path: Path):
+    make_davis(tmp_path)
+    if meta is not None:
+        (tmp_path / "meta.json").write_text(json.dumps({"videos": meta}))
+    assert find_sequences(tmp_path)[1] is expected
+
+
+def test_outlines_of_ctc_have_the_numbers_of_the_frames(tmp_path: Path):
+    make_ctc(tmp_path)
+    (tmp_path / "01_GT/SEG").mkdir()
+    for name in ("man_seg003.tif", "man_seg_001_000.tif"):  # the second is a plane of a volume
+        tifffile.imwrite(tmp_path / "01_GT/SEG" / name, labels(3).astype(np.uint16))
+    for name in ("01/t000.tif", "01_GT/TRA/man_track000.tif"):
+        (tmp_path / name).unlink()
+    ((sequence,), _) = find_sequences(tmp_path)
+    assert sequence.cells is not None
+    cells = sequence.cells()
+    assert cells.outlines == {2: tmp_path / "01_GT/SEG/man_seg003.tif"}
+    assert cells.lineage == tmp_path / "01_GT/TRA/man_track.txt"
+
+
+@pytest.mark.parametrize(("names", "expected"), [("man_seg{:03d}.tif", True), ("{:03d}.tif", False)])
+def test_images_and_masks_are_cells_if_the_names_are_those_of_the_challenge(names, expected, tmp_path: Path):
+    frames(tmp_path / "images", [f"t{t:03d}" for t in range(FRAMES)])
+    (tmp_path / "masks").mkdir()
+    for t in range(FRAMES):
+        tifffile.imwrite(tmp_path / "masks" / names.format(t), labels(t).astype(np.uint16))
+    ((sequence,), _) = find_sequences(tmp_path)
+    assert (sequence.cells is not None) == expected

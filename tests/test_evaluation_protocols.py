@@ -11,7 +11,7 @@ from sam2_core import Prompt, Session, masks, open_session
 from sam2_core.errors import ExportError
 from sam2_core.evaluation import protocols
 from sam2_core.evaluation.protocols import PROMPTERS, Interaction
-from sam2_core.evaluation.runs import PROTOCOLS, mean_curve
+from sam2_core.evaluation.runs import PROTOCOLS, mean_curve, mean_of
 from sam2_core.evaluation.scores import Counted, score
 from sam2_core.evaluation.truth import Truth
 from tests.masklets_for_tests import masklets_of
@@ -125,6 +125,25 @@ def test_online_gives_one_value_where_no_pause_is_needed(truth, opened):
     assert len({p.seconds for p in points}) == 1
 
 
+def test_one_more_prompted_frame_may_make_online_tracking_worse():
+    """Trap 11: curves need not rise. On frame 3 the object is elsewhere, and almost hidden.
+
+    The copy of the first prompt is right on all other frames; with a second prompt the rest has a wrong mask.
+    """
+    away = np.zeros(SIZE, np.bool_)
+    away[30:34, 40:44] = True
+    seen = {t: away if t == 3 else square(0) for t in range(FRAMES)}
+    video = np.full((FRAMES, *SIZE, 3), 40, np.uint8)
+    for t, mask in seen.items():
+        video[t][mask] = 200
+    alone = Truth(tuple(range(FRAMES)), masklets_of({1: seen}))
+    points = list(
+        protocols.online(lambda: open_session(video, model="copy"), alone, 1, Counted.ALL, rounds=2)
+    )
+    assert points[0].scores["J"] == pytest.approx(0.9)
+    assert points[1].scores["J"] == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize(("protocol", "expected"), [("offline", 84.0), ("online", 49.0)])
 def test_eight_prompted_frames_of_fifty_take_the_time_of_the_paper(protocol, expected):
     """EVALUATION: 50 frames; the same model gives 10.5 s for one prompted frame."""
@@ -231,3 +250,38 @@ def test_points_are_about_objects_that_count_after_each_number_of_clicks(truth, 
     found = PROTOCOLS["points"].run(opened, once, "mask", Counted.SINCE_SEEN)
     assert sorted(found.objects) == [1]
     assert set(found.objects[1]) == {"1-click", "3-click", "5-click"}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_whoever_watches_sees_every_frame_of_the_work_and_changes_nothing(name, truth, opened):
+    seen: dict[str, list[int]] = {}
+
+    def watch(items, total, what):
+        for count, item in enumerate(items, start=1):
+            seen[what] = [count, total]
+            yield item
+
+    outcome = PROTOCOLS[name].run(opened, truth, "mask", Counted.ALL, watch)
+    assert outcome.objects == PROTOCOLS[name].run(opened, truth, "mask", Counted.ALL).objects
+    whole = {what: counts for what, counts in seen.items() if not what.startswith("object")}
+    assert all(count == total for count, total in whole.values())
+    expected = {
+        "vos": {"prompting": 2, "tracking": FRAMES, "scoring": 2 * (FRAMES - 2)},
+        "points": {"prompting": 2, "tracking": FRAMES, "scoring": 2 * (FRAMES - 2)},
+        "image": {"clicking": FRAMES},
+    }.get(name, {"scoring": FRAMES - 2})
+    assert {what: total for what, (_, total) in whole.items()} == expected
+    if name == "offline":
+        assert seen["object 2, pass 8"] == [FRAMES, FRAMES]
+
+
+def test_tracking_is_timed_from_the_first_prompt_to_the_last_mask(truth, opened):
+    late = Truth(truth.frames, {2: truth.objects[2]})
+    outcome = PROTOCOLS["vos"].run(opened, late, "mask", Counted.ALL)
+    assert outcome.frames == FRAMES - 4
+    assert outcome.seconds > 0
+
+
+def test_means_are_over_those_that_have_a_number():
+    assert mean_of([{"J": 0.2, "J&F-back": 0.5}, {"J": 0.4}]) == {"J": pytest.approx(0.3), "J&F-back": 0.5}
+    assert mean_of([]) == {}

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from sam2_core import plugins
-from sam2_core.cli import common
-from sam2_core.cli.datasets import DATASET, find_all
+from sam2_core.cli import common, evaluate_results
+from sam2_core.cli.datasets import DATASET, find_each
+from sam2_core.cli.evaluate_table import print_table
+from sam2_core.cli.evaluate_targets import check_targets
+from sam2_core.cli.evaluate_work import Share, Work
 from sam2_core.cli.failures import UsageError, one_line
-from sam2_core.errors import ModelError, reason
+from sam2_core.errors import ExportError, ModelError
+from sam2_core.evaluation import cell_tracking
 from sam2_core.evaluation.protocols import PROMPTERS
-from sam2_core.evaluation.report import Found, document, plot, plot_formats
-from sam2_core.evaluation.runs import PROTOCOLS, Outcome, Protocol, mean_of
+from sam2_core.evaluation.report import document, plot
+from sam2_core.evaluation.runs import PROTOCOLS, Protocol
 from sam2_core.evaluation.scores import Counted
-from sam2_core.evaluation.truth import Sequence, Truth
+from sam2_core.evaluation.truth import Cells, Sequence
 from sam2_core.exporters.files import write_json
-from sam2_core.files import new_file
 from sam2_core.hookspecs import VideoModel
-from sam2_core.session import Session
 
 BASELINES = ("copy", "flow")
 
@@ -56,33 +53,54 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--count",
         choices=[rule.value for rule in Counted],
-        help="which frames count (default: the data set's)",
+        help="whose rules hold: which frames count, and what J and F are (default: the data set's)",
+    )
+    parser.add_argument(
+        "--cells",
+        action="store_true",
+        help="measure SEG, DET and TRA of all sequences, not only of those of the Cell Tracking Challenge",
     )
     parser.add_argument("--no-baselines", action="store_true", help="leave out the trivial trackers")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="objects with scores in a JSON of YouTube-VIS: their AP against DATASET, its annotations",
+    )
+    parser.add_argument(
+        "--any-category", action="store_true", help="with --results: take all objects for one category"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="plot J&F of an interactive protocol (PNG, SVG)"
     )
     common.add_model_arguments(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, defaults=parser.get_default)
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    if options.results is not None or any(place.suffix.lower() == ".json" for place in options.dataset):
+        return evaluate_results.run(options)
     protocol = PROTOCOLS[options.protocol]
-    if options.plot and protocol.name not in ("offline", "online"):
-        raise UsageError("--plot shows the curves of --protocol offline and online")
-    sequences = [(s, Counted(options.count or counted)) for s, counted in find_all(options.dataset)]
-    _check_targets(options, [sequence for sequence, _ in sequences])
-    models = [plugins.load_model(options.model or "nano", options.device, options.precision)]
+    _check(options, protocol)
+    found, unknown = find_each(options.dataset)
+    rules = [Counted(options.count or counted) for _, counted in found]
+    check_targets(options, [sequence for sequence, _ in found])
+    unfound = {place: one_line(error) for place, error in unknown.items()}
+    if not found:
+        common.say(*unfound.values())
+        return 1
+    sequences = _cells([sequence for sequence, _ in found], protocol, options)
+    models = [common.model_of(options)]
     models += [] if options.no_baselines else list(_baselines(models[0].name))
-    work = _Work([_Share(model) for model in models])
+    work = Work([Share(model) for model in models])
     with suppress(KeyboardInterrupt):
-        work.do(sequences, protocol, options)
+        work.do(list(zip(sequences, rules, strict=True)), protocol, options)
         work.complete = True
-    problems = [f"sequence {name!r}: {problem}" for name, problem in work.failed.items()]
-    problems += _deliver(work, protocol, options) if work.ended else []
+    problems = [*unfound.values(), *(f"sequence {name!r}: {line}" for name, line in work.failed.items())]
+    problems += _deliver(work, protocol, options, rules, {**unfound, **work.failed}) if work.ended else []
     empty = work.complete and not work.failed and not work.shares[0].found.mean
     common.say(
         *problems,
@@ -94,81 +112,40 @@ def run(options: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-@dataclass
-class _Share:
-    """What a model has done so far."""
-
-    model: VideoModel
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    frames: int = 0
-    seconds: float = 0.0
-
-    def run(self, sequence: Sequence, run: Callable[[Callable[[], Session]], Outcome], frames: int) -> None:
-        """Do a sequence of so many frames."""
-        clock = common.Clock()
-        self.outcomes[sequence.name] = run(partial(sequence.open_session, self.model))
-        self.seconds += clock.seconds
-        self.frames += frames
-
-    @property
-    def found(self) -> Found:
-        """What it reached."""
-        return Found(self.model.name, self.outcomes, self.frames, self.seconds)
+def _check(options: argparse.Namespace, protocol: Protocol) -> None:
+    """UsageError for options that do not go together."""
+    if options.plot and protocol.name not in ("offline", "online"):
+        raise UsageError("--plot shows the curves of --protocol offline and online")
+    if options.cells and protocol.name != "vos":
+        raise UsageError("--cells measures what --protocol vos tracks")
+    if options.any_category:
+        raise UsageError("--any-category goes with --results")
 
 
-@dataclass
-class _Work:
-    """All models on all sequences, one sequence after the other, so that an interrupt leaves whole rows."""
-
-    shares: list[_Share]
-    failed: dict[str, str] = field(default_factory=dict)
-    complete: bool = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether there is something to show."""
-        return (self.complete and not self.failed) or bool(self.shares[0].outcomes)
-
-    def do(
-        self, sequences: list[tuple[Sequence, Counted]], protocol: Protocol, options: argparse.Namespace
-    ) -> None:
-        """Do what can be done, and keep one line for each sequence that cannot."""
-        name = self.shares[0].model.name
-        bar = tqdm(sequences, desc=name, unit="video", disable=not common.on_terminal(), leave=False)
-        for sequence, counted in bar:
-            try:
-                self._one(sequence, counted, protocol, options)
-            except Exception as error:  # those that are done, and those to come, are kept
-                if options.debug:
-                    traceback.print_exc()
-                self.failed[sequence.name] = one_line(error)
-
-    def _one(
-        self, sequence: Sequence, counted: Counted, protocol: Protocol, options: argparse.Namespace
-    ) -> None:
-        truth, frames = _truth(sequence, options)
-
-        def run(opened: Callable[[], Session]) -> Outcome:
-            return protocol.run(opened, truth, options.prompt, counted)
-
-        for share in self.shares:
-            share.run(sequence, run, frames)
+def _cells(sequences: list[Sequence], protocol: Protocol, options: argparse.Namespace) -> list[Sequence]:
+    """The sequences as they are to be measured: with cells only if that can be done; if not, why is said."""
+    found = [replace(s, cells=s.cells or (Cells if options.cells else None)) for s in sequences]
+    if protocol.name == "vos" and any(sequence.cells for sequence in found):
+        try:
+            cell_tracking.check_installed()
+            return found
+        except ExportError as error:
+            common.say(f"left out: {one_line(error)}")
+    return [replace(sequence, cells=None) for sequence in found]
 
 
-def _truth(sequence: Sequence, options: argparse.Namespace) -> tuple[Truth, int]:
-    """What is to be seen on the video of a sequence, and how many frames that has."""
-    truth, frames = sequence.whole_truth()
-    return truth.of_first_frame() if options.first_frame else truth, frames
-
-
-def _deliver(work: _Work, protocol: Protocol, options: argparse.Namespace) -> list[str]:
+def _deliver(
+    work: Work,
+    protocol: Protocol,
+    options: argparse.Namespace,
+    rules: list[Counted],
+    failed: Mapping[str, str],
+) -> list[str]:
     """Write the files and print the table; what could not be written, one line each."""
     found, problems, written = [share.found for share in work.shares], [], []
 
     def write_document() -> None:
-        whole = document(
-            protocol, options.prompt, found[0], found[1:], complete=work.complete, failed=work.failed
-        )
+        whole = document(protocol, options.prompt, found[0], found[1:], complete=work.complete, failed=failed)
         write_json(options.json, whole)
 
     targets = ((options.json, write_document), (options.plot, lambda: plot(found, options.plot)))
@@ -180,51 +157,9 @@ def _deliver(work: _Work, protocol: Protocol, options: argparse.Namespace) -> li
             written.append(f"wrote {path}")
         except Exception as error:  # the other file is still to come
             problems.append(one_line(error))
-    _print(protocol, found)  # after the files: nobody may read it any more
+    print_table(protocol, found, rules)  # after the files: nobody may read it any more
     print(*written, sep="\n", end="\n" if written else "")
     return problems
-
-
-def _check_targets(options: argparse.Namespace, sequences: list[Sequence]) -> None:
-    """UsageError, before hours of work, for a file that cannot be written or belongs to what is read."""
-    targets = {name: file for name in ("json", "plot") if (file := getattr(options, name)) is not None}
-    links = [p for of in options.dataset for name in ("*", "*/*") for p in of.glob(name) if p.is_symlink()]
-    places = [*options.dataset, *links, *(sequence.source for sequence in sequences)]
-    for name, file in targets.items():
-        if place := _that_holds(file, places):
-            raise UsageError(f"--{name} {file} lies in the data set {str(place)!r}; give a file elsewhere")
-        _try(file)
-    if len({file.resolve() for file in targets.values()}) < len(targets):
-        raise UsageError("--json and --plot are the same file; give two")
-    if options.plot and (suffix := options.plot.suffix[1:].lower()) not in ("", *(known := plot_formats())):
-        raise UsageError(f"no plot can be a .{suffix} file; give one of: {', '.join(known)}")
-
-
-def _that_holds(file: Path, places: Iterable[Path]) -> Path | None:
-    """The first of the folders or files in which a file lies, or which it is; links count on both sides."""
-    names = {Path(os.path.abspath(file)), file.resolve()}  # noqa: PTH100  # a link itself, too
-    for place in places:
-        inside = {Path(os.path.abspath(place)), place.resolve()}  # noqa: PTH100
-        if any(name.is_relative_to(folder) for name in names for folder in inside):
-            return place
-    return None
-
-
-def _try(file: Path) -> None:
-    """UsageError if no file can be written there; what is there stays as it is."""
-    folder = file.absolute().parent
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {str(folder)!r} for {file.name!r}; make it first")
-    try:
-        with suppress(_TriedError), new_file(file) as part:
-            part.touch()
-            raise _TriedError
-    except OSError as error:
-        raise UsageError(f"cannot write {str(file)!r}: {reason(error)}") from error
-
-
-class _TriedError(Exception):
-    """Ends a try before it replaces anything."""
 
 
 def _baselines(model: str) -> Iterator[VideoModel]:
@@ -234,26 +169,3 @@ def _baselines(model: str) -> Iterator[VideoModel]:
             yield plugins.load_model(name)
         except ModelError as error:
             print(f"sam2: left out: {error}", file=sys.stderr)
-
-
-def _print(protocol: Protocol, found: list[Found]) -> None:
-    """A row per sequence and one for the mean over objects; columns per model, times 100."""
-    names = [Path(of.model).stem for of in found]
-    header = ["", "objects", *(f"{name} {column}" for name in names for column in protocol.columns)]
-    rows = []
-    for name, outcome in found[0].outcomes.items():
-        numbers = [mean_of(of.outcomes[name].objects.values() if name in of.outcomes else ()) for of in found]
-        rows.append([name, str(len(outcome.objects)), *_cells(protocol, numbers)])
-    count = sum(len(outcome.objects) for outcome in found[0].outcomes.values())
-    whole = found[0].outcomes.keys()  # the mean of fewer sequences compares with nothing
-    means = [of.mean if of.outcomes.keys() == whole else {} for of in found]
-    rows.append(["mean", str(count), *_cells(protocol, means)])
-    common.print_table(header, rows)
-    times = ", ".join(f"{name} {of.seconds:.1f} s" for name, of in zip(names, found, strict=True))
-    print(f"\nprotocol {protocol.name}, {found[0].frames} frames: {times}")
-
-
-def _cells(protocol: Protocol, numbers: list[dict[str, float]]) -> list[str]:
-    return [
-        f"{100 * of[column]:.1f}" if column in of else "-" for of in numbers for column in protocol.columns
-    ]

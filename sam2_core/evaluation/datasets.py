@@ -4,14 +4,17 @@
   and annotations paired by name, so that not every frame needs to be annotated
 - SA-V: ``JPEGImages_24fps/SEQ/*.jpg`` and ``Annotations_6fps/SEQ/OBJECT/*.png``; or ``SEQ.mp4`` beside
   ``SEQ_manual.json``
-- CTC: ``01/*.tif`` and ``01_GT/TRA/*.tif``
+- LVOS is DAVIS with a ``meta.json`` that holds the ``frame_range`` of objects
+- CTC: ``01/*.tif`` and ``01_GT/TRA/*.tif``, with ``01_GT/SEG/man_seg*.tif`` if there are outlines
 - one sequence: ``images/`` and ``masks/``, label images that are paired with frames by name, by number, or in
-  order if there is one for each frame
+  order if there is one for each frame; annotations with the names of CTC (``man_seg000.tif``,
+  ``man_track000.tif``) are cells
 - a saved session: the frames with a prompt count as annotated, with the masks of all objects there
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,8 +23,8 @@ from sam2_core import saved
 from sam2_core.errors import ExportError
 from sam2_core.evaluation.pairing import by_any_means, by_name, numbers
 from sam2_core.evaluation.scores import Counted
-from sam2_core.evaluation.truth import Sequence, Truth
-from sam2_core.exporters.files import numbered, reading
+from sam2_core.evaluation.truth import Cells, Sequence, Truth
+from sam2_core.exporters.files import load_json, numbered, reading
 from sam2_core.exporters.frames import Read, gather, labels_on
 from sam2_core.exporters.read import read_sav
 from sam2_core.label_images import read_label_image
@@ -31,6 +34,10 @@ from sam2_core.videos.images import images_in
 
 RESOLUTIONS = ("480p", "Full-Resolution")
 """Folders between ``JPEGImages`` and the sequences in DAVIS."""
+
+
+CTC_NAME = re.compile(r"man_(seg|track)(?P<number>\d+)\.tiff?", re.IGNORECASE)
+"""Annotations of the Cell Tracking Challenge."""
 
 
 def find_sequences(folder: Path) -> tuple[list[Sequence], Counted]:
@@ -43,7 +50,7 @@ def find_sequences(folder: Path) -> tuple[list[Sequence], Counted]:
         return [_session(folder)], Counted.SINCE_SEEN
     for layout, counted in LAYOUTS:
         if found := sorted(layout(folder), key=lambda sequence: sequence.name):
-            return found, counted
+            return found, Counted.LVOS if layout is _davis and _is_lvos(folder / "meta.json") else counted
     raise ExportError(
         f"{str(folder)!r} is no data set: it holds neither JPEGImages/ and Annotations/ (DAVIS, MOSE, "
         "YouTube-VOS, LVOS, SA-V), nor .mp4 files beside _manual.json files (SA-V), nor 01/ and 01_GT/TRA/ "
@@ -61,6 +68,16 @@ def _davis(folder: Path) -> Iterator[Sequence]:
         yield Sequence(frames.name, frames, partial(_indexed, frames, annotated))
 
 
+def _is_lvos(file: Path) -> bool:
+    """Whether it says on which frames objects are to be seen; YouTube-VOS has a file of that name, too."""
+    if not file.is_file():
+        return False
+    with reading(file):
+        videos = load_json(file).get("videos", {}).values()
+        objects = [of for video in videos for of in video.get("objects", {}).values()]
+        return any("frame_range" in of for of in objects)
+
+
 def _sav_folders(folder: Path) -> Iterator[Sequence]:
     for annotated, frames in _pairs_of_folders(folder / "Annotations_6fps", folder / "JPEGImages_24fps"):
         yield Sequence(frames.name, frames, partial(_per_object, frames, annotated))
@@ -69,7 +86,7 @@ def _sav_folders(folder: Path) -> Iterator[Sequence]:
 def _sav_files(folder: Path) -> Iterator[Sequence]:
     for video in _children(folder):
         annotation = video.with_name(f"{video.stem}_manual.json")
-        if video.suffix == ".mp4" and annotation.is_file():
+        if video.suffix == ".mp4" and annotation.exists():
             yield Sequence(video.stem, video, partial(_from_json, annotation))
 
 
@@ -77,13 +94,16 @@ def _ctc(folder: Path) -> Iterator[Sequence]:
     for frames in _children(folder):
         annotated = folder / f"{frames.name}_GT" / "TRA"
         if frames.is_dir() and annotated.is_dir():
-            yield Sequence(frames.name, frames, partial(_tracks, frames, annotated))
+            read = partial(_tracks, frames, annotated)
+            yield Sequence(frames.name, frames, read, cells=partial(_cells, frames, annotated))
 
 
 def _plain(folder: Path) -> Iterator[Sequence]:
     frames, annotated = folder / "images", folder / "masks"
     if frames.is_dir() and annotated.is_dir():
-        yield Sequence(folder.name, frames, partial(_plainly, frames, annotated))
+        named = [CTC_NAME.fullmatch(path.name) for path in _children(annotated)]
+        cells = Cells if named and all(named) else None
+        yield Sequence(folder.name, frames, partial(_plainly, frames, annotated), cells=cells)
 
 
 LAYOUTS: tuple[tuple[Callable[[Path], Iterator[Sequence]], Counted], ...] = (
@@ -193,16 +213,30 @@ def _from_json(file: Path) -> Truth:
 
 
 def _tracks(frames: Path, annotated: Path) -> Truth:
-    """CTC: a cell is a track; daughters are objects of their own. What no file is there for is not annotated.
-
-    A frame's number is its place, unless the names of the frames say where it is.
-    """
-    with reading(annotated):
-        files = numbered(annotated, ".tif", ".tiff")
-    places = numbers(images_in(frames))
-    if not files.keys() <= places.keys():
-        places = {number: number for number in files}
+    """CTC: a cell is a track; daughters are objects of their own. Frames without a file are not annotated."""
+    files = _numbered(annotated)
+    places = _places(frames, files)
     return _of_labels({places[number]: file for number, file in files.items()})
+
+
+def _cells(frames: Path, annotated: Path) -> Cells:
+    """The table, and the outlines, numbered as the tracks are; those of planes of a volume are left out."""
+    places, table = _places(frames, _numbered(annotated)), annotated / "man_track.txt"
+    names = {path: CTC_NAME.fullmatch(path.name) for path in _children(annotated.parent / "SEG")}
+    found = {int(name["number"]): path for path, name in names.items() if name}
+    outlines = {places.get(number, number): path for number, path in sorted(found.items())}
+    return Cells(table if table.exists() else None, outlines)
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    with reading(folder):
+        return numbered(folder, ".tif", ".tiff")
+
+
+def _places(frames: Path, files: Mapping[int, Path]) -> Mapping[object, int]:
+    """Where the frame of each number is: its number, unless the names of the frames say it."""
+    places = numbers(images_in(frames))
+    return places if files.keys() <= places.keys() else {number: number for number in files}
 
 
 def _truth(frames: Iterable[int], objects: Mapping[int, Masklet]) -> Truth:

@@ -1,6 +1,7 @@
 """Region similarity J, contour accuracy F and what is made of them (Perazzi et al. 2016, DAVIS 2017).
 
-J is ``masks.iou``. All values are shares in 0..1; tables print them times 100.
+J is ``masks.iou``. MOSE v2 (Ding et al. 2025) has variants of both, LVOS (Hong et al. 2023) a measure of
+how steady a tracker is. All values are shares in 0..1; tables print them times 100.
 """
 
 from __future__ import annotations
@@ -35,8 +36,24 @@ def tolerance(size: tuple[int, int]) -> int:
     return math.ceil(TOLERANCE * math.hypot(*size))
 
 
-def contour_accuracy(prediction: Mask, truth: Mask) -> float:
-    """F: the harmonic mean of precision and recall of the boundary, within ``tolerance``.
+def adaptive_tolerance(truth: Mask) -> float:
+    """The tolerance of MOSE v2 in pixels, which is narrower for a small object.
+
+    A tenth of the root of the object's area, rounded up, but no more than the share of the frame's diagonal
+    that DAVIS rounds up.
+    """
+    widest = TOLERANCE * math.hypot(*truth.shape)
+    area = int(truth.sum())
+    return min(widest, math.ceil(0.1 * math.sqrt(area))) if area else widest
+
+
+def smoothed_iou(first: Mask, second: Mask) -> float:
+    """J of MOSE v2: intersection and union each have one pixel more; 1 if both masks are empty."""
+    return (int((first & second).sum()) + 1) / (int((first | second).sum()) + 1)
+
+
+def contour_accuracy(prediction: Mask, truth: Mask, within: float | None = None) -> float:
+    """F: the harmonic mean of precision and recall of the boundary.
 
     1 if both masks are empty, 0 if one is. Only the part of the frame where the masks are is looked at,
     which changes nothing.
@@ -44,9 +61,10 @@ def contour_accuracy(prediction: Mask, truth: Mask) -> float:
     Args:
         prediction: ``(height, width)``.
         truth: of the same shape.
+        within: how many pixels apart boundaries may lie; None for the ``tolerance`` of DAVIS.
     """
-    within = tolerance((truth.shape[0], truth.shape[1]))
-    area = _around(prediction | truth, within + 2)
+    within = tolerance((truth.shape[0], truth.shape[1])) if within is None else within
+    area = _around(prediction | truth, math.ceil(within) + 2)
     if area is None:
         return 1.0
     found, wanted = boundary(prediction)[area], boundary(truth)[area]
@@ -57,7 +75,7 @@ def contour_accuracy(prediction: Mask, truth: Mask) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _near(contour: Mask, within: int) -> Mask:
+def _near(contour: Mask, within: float) -> Mask:
     near: Mask = ndimage.distance_transform_edt(~contour) <= within
     return near
 
@@ -85,3 +103,33 @@ def decay(values: Sequence[float] | NDArray[np.float64]) -> float:
     places = np.round(np.linspace(1, len(array), 5) + 1e-10).astype(int) - 1
     first, last = array[: places[1] + 1], array[places[3] :]
     return float(first.mean() - last.mean())
+
+
+def variability(j: ArrayLike, f: ArrayLike) -> float:
+    """V of LVOS: the standard deviation of J&F over the frames; lower is steadier.
+
+    The LVOS code rounds the variance to four digits before it takes the root; this does not.
+    """
+    return float(((np.asarray(j, np.float64) + np.asarray(f, np.float64)) / 2).std())
+
+
+def after_absence(values: ArrayLike, shown: ArrayLike) -> tuple[float, float]:
+    """MOSE v2: how good a tracker is while an object is gone, and once it has come back.
+
+    The frames fall into stretches on which truth shows the object or does not. What is averaged are the
+    means of the stretches; the first one follows nothing and does not count.
+
+    Args:
+        values: of each frame that counts, ``(frames,)``.
+        shown: whether truth shows the object there, ``(frames,)``.
+
+    Returns:
+        The mean over the stretches without the object, and over those with it; nan if there are none.
+    """
+    numbers, there = np.asarray(values, np.float64), np.asarray(shown, np.bool_)
+    starts = (np.flatnonzero(there[1:] != there[:-1]) + 1).tolist()
+    stretches = [
+        (there[start], part.mean()) for start, part in zip(starts, np.split(numbers, starts)[1:], strict=True)
+    ]
+    gone, back = ([mean for shows, mean in stretches if bool(shows) is wanted] for wanted in (False, True))
+    return (float(np.mean(gone)) if gone else math.nan, float(np.mean(back)) if back else math.nan)

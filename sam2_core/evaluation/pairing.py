@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sam2_core.errors import ExportError
-from sam2_core.videos.images import images_in
+from sam2_core.videos.images import images_in, is_image_name
 
 
 def by_name(frames: Path, annotated: Path) -> dict[int, Path]:
     """The annotation of each annotated frame: the one of the same name.
 
     Raises:
-        ExportError: for an annotation that has the name of no frame.
+        ExportError: for an annotation that has the name of no frame, or is a folder.
     """
     places = {path.stem: index for index, path in enumerate(images_in(frames))}
-    files = images_in(annotated)
+    files = _annotations(annotated)
     if strange := [path.name for path in files if path.stem not in places]:
         raise ExportError(f"{str(annotated / strange[0])!r} is the annotation of no frame in {str(frames)!r}")
     return {places[path.stem]: path for path in files}
@@ -29,7 +29,7 @@ def by_any_means(frames: Path, annotated: Path) -> dict[int, Path]:
     Raises:
         ExportError: if the names say nothing, and there is not one annotation for each frame.
     """
-    images, files = images_in(frames), images_in(annotated)
+    images, files = images_in(frames), _annotations(annotated)
     for keys in (_stems, numbers):
         places, wanted = keys(images), keys(files)
         if places and wanted and wanted.keys() <= places.keys():
@@ -40,6 +40,14 @@ def by_any_means(frames: Path, annotated: Path) -> dict[int, Path]:
             "their names do not say which belong together; give both the same names"
         )
     return dict(enumerate(files))
+
+
+def _annotations(folder: Path) -> list[Path]:
+    files = images_in(folder)
+    for path in sorted(folder.iterdir()):
+        if is_image_name(path.name) and path.is_dir():
+            raise ExportError(f"{str(path)!r} is a folder; an annotation is a file")
+    return files
 
 
 def numbers(files: Sequence[Path]) -> dict[object, int]:

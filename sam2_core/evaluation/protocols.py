@@ -12,6 +12,7 @@ from sam2_core import masks
 from sam2_core.evaluation.clicks import next_click
 from sam2_core.evaluation.scores import Counted, ObjectScores, mean, score
 from sam2_core.evaluation.truth import Truth
+from sam2_core.evaluation.watching import Watcher, unwatched
 from sam2_core.prompts import Prompt
 from sam2_core.results import Masklet
 from sam2_core.session import Session
@@ -76,20 +77,23 @@ PROMPTERS: Mapping[str, Prompter] = MappingProxyType(
 """First prompts by the names of the command line."""
 
 
-def semi_supervised(session: Session, truth: Truth, prompt: Prompter) -> Mapping[int, Masklet]:
+def semi_supervised(
+    session: Session, truth: Truth, prompt: Prompter, watch: Watcher = unwatched
+) -> Mapping[int, Masklet]:
     """Prompt each object on the first annotated frame where it is to be seen, and track forward."""
     size = session.video.size
     firsts = {object_id: truth.first(object_id) for object_id in truth.objects}
     if not firsts:
         return {}
-    for object_id, frame_index in firsts.items():
+    for object_id, frame_index in watch(firsts.items(), len(firsts), "prompting"):
         prompt(session, frame_index, object_id, truth.mask(object_id, frame_index, size))
-    for _ in session.propagate(range(min(firsts.values()), len(session.video))):
+    frames = range(min(firsts.values()), len(session.video))
+    for _ in watch(session.propagate(frames), len(frames), "tracking"):
         pass
     return session.masklets()
 
 
-def single_frames(session: Session, truth: Truth) -> dict[int, dict[int, float]]:
+def single_frames(session: Session, truth: Truth, watch: Watcher = unwatched) -> dict[int, dict[int, float]]:
     """The image task: each object on each annotated frame on its own.
 
     Returns:
@@ -97,7 +101,7 @@ def single_frames(session: Session, truth: Truth) -> dict[int, dict[int, float]]
     """
     size = session.video.size
     found: dict[int, list[dict[int, float]]] = {object_id: [] for object_id in truth.objects}
-    for frame_index in truth.frames:
+    for frame_index in watch(truth.frames, len(truth.frames), "clicking"):
         for object_id, ious in found.items():
             wanted = truth.mask(object_id, frame_index, size)
             if wanted.any():
@@ -133,17 +137,22 @@ class Interaction:
 
 
 def offline(
-    session: Session, truth: Truth, object_id: int, counted: Counted, rounds: int = ROUNDS
+    session: Session,
+    truth: Truth,
+    object_id: int,
+    counted: Counted,
+    rounds: int = ROUNDS,
+    watch: Watcher = unwatched,
 ) -> Iterator[Interaction]:
     """Pass after pass over the video: three clicks on the frame with the lowest IoU, then track again."""
     frame_index, size, length = truth.first(object_id), session.video.size, len(session.video)
     alone = Truth(truth.frames, {object_id: truth.objects[object_id]})
     for number in range(1, rounds + 1):
         clicks(CLICKS)(session, frame_index, object_id, truth.mask(object_id, frame_index, size))
-        for _ in session.propagate():
+        for _ in watch(session.propagate(), length, f"object {object_id}, pass {number}"):
             pass
         masklets = session.masklets()
-        found = score(masklets, alone, size, counted)
+        found = score(masklets, alone, size, counted, watch)
         yield Interaction(number, _seconds(length, number, passes=number), _mean(found))
         masklet = masklets[object_id]
         frame_index = min(
@@ -152,7 +161,12 @@ def offline(
 
 
 def online(
-    open_session: Callable[[], Session], truth: Truth, object_id: int, counted: Counted, rounds: int = ROUNDS
+    open_session: Callable[[], Session],
+    truth: Truth,
+    object_id: int,
+    counted: Counted,
+    rounds: int = ROUNDS,
+    watch: Watcher = unwatched,
 ) -> Iterator[Interaction]:
     """One pass over the video, paused where the IoU falls below .75 for three clicks, at most so many times.
 
@@ -163,14 +177,16 @@ def online(
     for number in range(1, rounds + 1):
         if last is None or last.frames == number - 1:  # else it paused less often than it might have
             with open_session() as session:
-                used = _paused_pass(session, alone, object_id, number)
-                found = score(session.masklets(), alone, session.video.size, counted)
+                used = _paused_pass(session, alone, object_id, number, watch)
+                found = score(session.masklets(), alone, session.video.size, counted, watch)
                 seconds = _seconds(len(session.video), used, passes=1)
                 last = Interaction(used, seconds, _mean(found))
         yield Interaction(number, last.seconds, last.scores)
 
 
-def _paused_pass(session: Session, truth: Truth, object_id: int, prompts: int) -> int:
+def _paused_pass(
+    session: Session, truth: Truth, object_id: int, prompts: int, watch: Watcher = unwatched
+) -> int:
     """How many frames were prompted."""
     size, annotated, used = session.video.size, set(truth.frames), 0
     start: int | None = truth.first(object_id)
@@ -178,7 +194,7 @@ def _paused_pass(session: Session, truth: Truth, object_id: int, prompts: int) -
         clicks(CLICKS)(session, start, object_id, truth.mask(object_id, start, size))
         used, after = used + 1, range(start, len(session.video))
         start = None
-        for result in session.propagate(after):
+        for result in watch(session.propagate(after), len(after), f"object {object_id}, prompt {used}"):
             t = result.frame_index
             if used == prompts or t not in annotated or t == after.start:
                 continue

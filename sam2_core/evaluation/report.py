@@ -33,8 +33,17 @@ class Found:
 
     @property
     def mean(self) -> dict[str, float]:
-        """The mean over all objects of all sequences (not over sequences), as DAVIS has it."""
-        return mean_of(of for outcome in self.outcomes.values() for of in outcome.objects.values())
+        """The mean over all objects of all sequences (not over sequences), as DAVIS has it.
+
+        SEG, DET, TRA and LNK, which are about all cells of a sequence, are the means over sequences.
+        """
+        objects = mean_of(of for outcome in self.outcomes.values() for of in outcome.objects.values())
+        return {**objects, **mean_of(outcome.whole for outcome in self.outcomes.values())}
+
+    @property
+    def speed(self) -> float | None:
+        """Tracked frames per second, from the first prompt to the last mask; None if nothing was timed."""
+        return speed(*self.outcomes.values())
 
     @property
     def curve(self) -> list[Interaction]:
@@ -47,6 +56,8 @@ class Found:
             name: {
                 "objects": {str(i): _rounded(numbers) for i, numbers in outcome.objects.items()},
                 **_rounded(mean_of(outcome.objects.values())),
+                **_rounded(outcome.whole),
+                **_speed(speed(outcome)),
             }
             for name, outcome in self.outcomes.items()
         }
@@ -58,10 +69,21 @@ class Found:
             "model": self.model,
             "sequences": sequences,
             "mean": _rounded(self.mean),
+            **_speed(self.speed),
             **({"curve": curve} if curve else {}),
             "seconds": round(self.seconds, 4),
             "frames": self.frames,
         }
+
+
+def speed(*outcomes: Outcome) -> float | None:
+    """Tracked frames per second; None if nothing was timed."""
+    frames, seconds = sum(of.frames for of in outcomes), sum(of.seconds for of in outcomes)
+    return frames / seconds if frames and seconds else None
+
+
+def _speed(found: float | None) -> dict[str, float]:
+    return {} if found is None else {"frames/s": round(found, 2)}
 
 
 def document(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,6 +14,8 @@ from sam2_core.evaluation import protocols
 from sam2_core.evaluation.protocols import COUNTS, PROMPTERS, Interaction
 from sam2_core.evaluation.scores import NAMES, Counted, score
 from sam2_core.evaluation.truth import Truth
+from sam2_core.evaluation.watching import Watcher, unwatched
+from sam2_core.results import Masklet
 from sam2_core.session import Session
 
 Numbers = Mapping[str, float]
@@ -25,10 +29,40 @@ class Outcome:
     Attributes:
         objects: numbers by object id.
         curves: of the interactive protocols, by object id: how good it is after 1, 2, ... prompted frames.
+        whole: numbers of all objects together: SEG, DET, TRA and LNK of cells.
+        frames: how many were tracked, if that was timed.
+        seconds: that this took, from the first prompt to the last mask.
+        masklets: what was tracked, if once.
     """
 
     objects: Mapping[int, Numbers]
     curves: Mapping[int, tuple[Interaction, ...]] = field(default_factory=dict)
+    whole: Numbers = field(default_factory=dict)
+    frames: int = 0
+    seconds: float = 0.0
+    masklets: Mapping[int, Masklet] = field(default_factory=dict, repr=False)
+
+
+class Run(typing.Protocol):
+    """Makes the outcome for one sequence."""
+
+    def __call__(
+        self,
+        open_session: Callable[[], Session],
+        truth: Truth,
+        prompt: str,
+        counted: Counted,
+        watch: Watcher = unwatched,
+    ) -> Outcome:
+        """Run a protocol.
+
+        Args:
+            open_session: opens the sequence.
+            truth: what is annotated.
+            prompt: the name of the first prompt.
+            counted: whose rules hold.
+            watch: sees the work go by.
+        """
 
 
 @dataclass(frozen=True)
@@ -38,47 +72,83 @@ class Protocol:
     Attributes:
         name: on the command line.
         columns: of its table.
-        run: makes the outcome for one sequence from a way to open it, its truth, the name of the first
-            prompt, and which frames count.
+        run: makes the outcome for one sequence.
     """
 
     name: str
     columns: tuple[str, ...]
-    run: Callable[[Callable[[], Session], Truth, str, Counted], Outcome]
+    run: Run
 
 
-def _vos(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
+def _vos(
+    open_session: Callable[[], Session],
+    truth: Truth,
+    prompt: str,
+    counted: Counted,
+    watch: Watcher = unwatched,
+) -> Outcome:
     with open_session() as session:
-        masklets = protocols.semi_supervised(session, truth, PROMPTERS[prompt])
-        found = score(masklets, truth, session.video.size, counted)
-    return Outcome({object_id: {**of.mean, **of.details} for object_id, of in found.items()})
+        start = time.perf_counter()
+        masklets = protocols.semi_supervised(session, truth, PROMPTERS[prompt], watch)
+        seconds, size = time.perf_counter() - start, session.video.size
+    found = score(masklets, truth, size, counted, watch)
+    frames = len({t for masklet in masklets.values() for t in masklet})
+    numbers = {object_id: {**of.mean, **of.details} for object_id, of in found.items()}
+    return Outcome(numbers, frames=frames, seconds=seconds, masklets=masklets)
 
 
-def _points(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
+def _points(
+    open_session: Callable[[], Session],
+    truth: Truth,
+    prompt: str,
+    counted: Counted,
+    watch: Watcher = unwatched,
+) -> Outcome:
     numbers: dict[int, dict[str, float]] = {}
     for count in COUNTS:
-        for object_id, of in _vos(open_session, truth, f"{count}-click", counted).objects.items():
+        for object_id, of in _vos(open_session, truth, f"{count}-click", counted, watch).objects.items():
             numbers.setdefault(object_id, {})[f"{count}-click"] = of["J&F"]
     # Whether an object counts may depend on what was predicted (SA-V); columns are about the same objects.
     return Outcome({i: of for i, of in numbers.items() if len(of) == len(COUNTS)})
 
 
-def _image(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
+def _image(
+    open_session: Callable[[], Session],
+    truth: Truth,
+    prompt: str,
+    counted: Counted,
+    watch: Watcher = unwatched,
+) -> Outcome:
     with open_session() as session:
-        found = protocols.single_frames(session, truth)
+        found = protocols.single_frames(session, truth, watch)
     return Outcome({i: {f"mIoU@{n}": iou for n, iou in of.items()} for i, of in found.items()})
 
 
-def _offline(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
+def _offline(
+    open_session: Callable[[], Session],
+    truth: Truth,
+    prompt: str,
+    counted: Counted,
+    watch: Watcher = unwatched,
+) -> Outcome:
     def curve(object_id: int) -> Iterable[Interaction]:
         with open_session() as session:
-            yield from protocols.offline(session, truth, object_id, counted)
+            yield from protocols.offline(session, truth, object_id, counted, watch=watch)
 
     return _interactive(truth, curve)
 
 
-def _online(open_session: Callable[[], Session], truth: Truth, prompt: str, counted: Counted) -> Outcome:
-    return _interactive(truth, lambda object_id: protocols.online(open_session, truth, object_id, counted))
+def _online(
+    open_session: Callable[[], Session],
+    truth: Truth,
+    prompt: str,
+    counted: Counted,
+    watch: Watcher = unwatched,
+) -> Outcome:
+    return _interactive(
+        truth,
+        lambda object_id: protocols.online(open_session, truth, object_id, counted, watch=watch),
+    )
 
 
 def _interactive(truth: Truth, curve: Callable[[int], Iterable[Interaction]]) -> Outcome:
@@ -104,11 +174,10 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 
 
 def mean_of(every: Iterable[Numbers]) -> dict[str, float]:
-    """The mean of each number; nothing for nothing."""
+    """The mean of each number over those that have it; nothing for nothing."""
     found = list(every)
-    return {
-        name: float(np.mean([numbers[name] for numbers in found])) for name in (found[0] if found else ())
-    }
+    names = dict.fromkeys(name for numbers in found for name in numbers)
+    return {name: float(np.mean([of[name] for of in found if name in of])) for name in names}
 
 
 def mean_curve(curves: Iterable[tuple[Interaction, ...]]) -> list[Interaction]:

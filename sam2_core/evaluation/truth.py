@@ -104,6 +104,20 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """What a sequence of the Cell Tracking Challenge holds besides the tracks, which are its ground truth.
+
+    Attributes:
+        lineage: the table of the tracks (``man_track.txt``); None if nobody knows of divisions. outlines:
+        by frame index, the label image of whole cells (``SEG/man_seg*.tif``), whose numbers need not
+            be those of the tracks; None if the tracks themselves are whole cells.
+    """
+
+    lineage: Path | None = None
+    outlines: Mapping[int, Path] | None = None
+
+
+@dataclass(frozen=True)
 class Sequence:
     """A video with its ground truth, which is read when it is asked for.
 
@@ -112,12 +126,14 @@ class Sequence:
         source: what ``open_video`` opens.
         read: reads the annotations.
         options: how images are read; None for as they are.
+        cells: finds what the cell tracking measures need besides; None if these are no cells.
     """
 
     name: str
     source: Path
     read: Callable[[], Truth]
     options: ImageOptions | None = None
+    cells: Callable[[], Cells] | None = None
 
     def open(self) -> Video:
         """The frames.
