@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sam2_core import Box, Point, Prompt, Session, load_model, masks, open_session
+from sam2_core.hookspecs import Segmentation
 from sam2_core.models.resampling import Affine, resampled
 from sam2_core.results import RunLengths
+from sam2_core.tracking.window_prompts import mirrored, mirrored_click, on_frame
 from sam2_core.tracking.windows import CELL, Place, Window, Windows, axes
 
 WINDOWS = Windows(256)
@@ -176,7 +178,7 @@ def test_a_small_object_on_a_large_frame_is_followed_through_many_windows(nano, 
 
 def test_a_large_object_gets_the_masks_that_it_gets_without_windows(nano):
     video = Ball([(500, 400 + 30 * i) for i in range(4)], radius=260)
-    for prompt in (Prompt(0, 1, (Point(400, 500),)), Prompt(0, 1, mask=video.mask(0))):
+    for prompt in (Prompt(0, 1, box=Box(140, 240, 660, 760)), Prompt(0, 1, mask=video.mask(0))):
         with_windows = tracked(nano, video, prompt)
         for mine, theirs in zip(with_windows, tracked(nano.whole_frames, video, prompt), strict=True):
             assert np.array_equal(mine, theirs)
@@ -194,6 +196,36 @@ def test_an_object_at_the_border_keeps_a_mask_inside_the_frame(nano):
     video = Ball([(1020, 1270 + i) for i in range(5)], size=(1030, 1290))
     found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
     assert mean_iou(found, video) > 0.75
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (20, 20), (31, 31), (10, 31)])
+def test_what_lies_on_the_padding_of_a_window_is_cut_off(top, left):
+    mask = np.zeros((32, 32), bool)
+    mask[top:, left:] = True
+    window, frame = Window(16, 48, 32), (40, 70)
+    found = on_frame(Segmentation(masks.encode(mask), 0.9, True), window, frame)
+    expected = np.zeros(frame, bool)
+    expected[16:, 48:] = mask[:24, :22]
+    assert np.array_equal(found.encoded.decode(), expected)
+    assert found.visible == expected.any()
+    assert found.score == (0.9 if expected.any() else 0.0)
+
+
+def test_a_mirrored_mask_is_the_mask_of_the_mirror_image():
+    mask = np.zeros((9, 12), bool)
+    mask[2:5, 1:4] = mask[3, 7] = True
+    assert np.array_equal(mirrored(masks.encode(mask)).decode(), mask[:, ::-1])
+    click = mirrored_click(Prompt(0, 1, (Point(1.25, 3),)), 12)
+    assert click.points == (Point(9.75, 3),)
+
+
+def test_nano_reads_a_click_and_its_mirror_image_alike(nano):
+    image = Ball([(128, 90)], radius=30, size=(256, 256))[0]
+    answers = [
+        nano.segment(nano.encode_image(np.ascontiguousarray(shown)), Prompt(0, 1, (Point(x, 128),)), None)
+        for shown, x in ((image, 90), (image[:, ::-1], 165))
+    ]
+    assert masks.overlap(answers[0].encoded, mirrored(answers[1].encoded)) > 0.8
 
 
 def test_a_correction_in_a_window_is_taken_up(nano):

@@ -73,6 +73,8 @@ class SAM2Config:
         previous_mask_tracking: the decoder of a tracked frame is given the last frame's mask as well, where a
             correction gives the mask that is to be corrected (MaskTrack, Perazzi et al. 2017), and spatial
             memories move with the object (``models.motion``); nano.
+        mirrored_clicks: the mirror image of the frame helps to choose among the readings of a single click,
+            since the network's own predicted IoU chooses badly (decision record 13); nano.
     """
 
     name: str
@@ -94,6 +96,7 @@ class SAM2Config:
     absence_embedding: bool = True
     multimask_tracking: bool = True
     previous_mask_tracking: bool = False
+    mirrored_clicks: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that no feature grid fits."""
@@ -133,6 +136,7 @@ _NANO = SAM2Config(
     decoder_hidden=512,
     multimask_tracking=False,  # it is trained so: a tracked object is not ambiguous
     previous_mask_tracking=True,  # of few samples it learns sooner to move a mask than to find one again
+    mirrored_clicks=True,  # few samples teach the predicted IoU little about images unlike them
 )
 
 

@@ -70,10 +70,22 @@ def on_frame(found: Segmentation, window: Window | None, frame: tuple[int, int])
     mask = found.encoded
     top, left = window.top + mask.top, window.left + mask.left
     if top + mask.shape[0] > frame[0] or left + mask.shape[1] > frame[1]:  # on the padding
-        mask = masks.encode(mask.crop()[: frame[0] - top, : frame[1] - left], size=frame, top=top, left=left)
+        inside = mask.crop()[: max(0, frame[0] - top), : max(0, frame[1] - left)]
+        mask = masks.encode(inside, size=frame, top=top, left=left)
     elif mask.area:
         mask = replace(mask, size=frame, top=top, left=left)
     else:
         mask = replace(mask, size=frame)
     there = found.visible and mask.area > 0
     return replace(found, encoded=mask, score=found.score if there else 0.0, visible=there)
+
+
+def mirrored_click(click: Prompt, width: int) -> Prompt:
+    """A click on the mirror image of a frame of this width."""
+    return replace(click, points=tuple(Point(width - 1 - p.x, p.y, p.positive) for p in click.points))
+
+
+def mirrored(mask: RunLengths) -> RunLengths:
+    """A mask with left and right exchanged."""
+    left = mask.size[1] - mask.left - mask.shape[1]
+    return masks.encode(mask.crop()[:, ::-1], size=mask.size, top=mask.top, left=left)

@@ -19,7 +19,7 @@ from sam2_core.prompts import Prompt
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.bank import Recalled
 from sam2_core.tracking.sam2_model import Decoded, Frame, Sam2Memory, Sam2Model
-from sam2_core.tracking.window_prompts import around, on_frame, prompt_in, said
+from sam2_core.tracking.window_prompts import around, mirrored, mirrored_click, on_frame, prompt_in, said
 from sam2_core.tracking.windows import Place, Window, Windows, axes
 from sam2_core.types import Image
 
@@ -34,17 +34,26 @@ class Views:
         self.size = (image.shape[0], image.shape[1])
         self._model, self._image = model, image
         self._encoded: dict[Window | None, Frame] = {}
+        self._mirrored: Frame | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of all that is encoded, and of the image."""
-        return self._image.nbytes + sum(frame.nbytes for frame in self._encoded.values())
+        mirrored = 0 if self._mirrored is None else self._mirrored.nbytes
+        return self._image.nbytes + mirrored + sum(frame.nbytes for frame in self._encoded.values())
 
     def __getitem__(self, window: Window | None) -> Frame:
         """The features of a window; None is the whole frame."""
         if window not in self._encoded:
             self._encoded[window] = self._model.encode_image(self._part(window))
         return self._encoded[window]
+
+    @property
+    def mirrored(self) -> Frame:
+        """The features of the frame with left and right exchanged."""
+        if self._mirrored is None:
+            self._mirrored = self._model.encode_image(np.ascontiguousarray(self._image[:, ::-1]))
+        return self._mirrored
 
     def _part(self, window: Window | None) -> Image:
         if window is None:
@@ -147,7 +156,7 @@ class WindowedModel:
         The reading that stays the same when looked at from farther away is the object; a part of a large one,
         or junk around a tiny one, changes. If none does, the whole frame has the word.
         """
-        whole = self._segment_in(features, None, click, None)
+        whole = self._on_whole_image(features, click)
         place = around(click.points, None)
         windows = self._windows.around(place, features.size)
         if not windows or not self._fits(whole, windows[-1]):
@@ -165,6 +174,22 @@ class WindowedModel:
         if agreement < STEADY:
             return whole
         return self._segment_in(features, chosen, replace(click, previous=reading.encoded), None)
+
+    def _on_whole_image(self, features: Views, click: Prompt) -> Segmentation:
+        """The whole frame's answer to a click; of nano, the reading that its mirror image gives too."""
+        if not self.network.config.mirrored_clicks:
+            return self._segment_in(features, None, click, None)
+        width = features.size[1]
+        turned = self.whole_frames.candidates(features.mirrored, mirrored_click(click, width))
+        others = [mirrored(reading.encoded) for reading in turned]
+
+        def steadiness(reading: Segmentation) -> float:
+            return reading.score * max(masks.overlap(reading.encoded, other) for other in others)
+
+        best = max(self.whole_frames.candidates(features[None], click), key=steadiness)
+        if best.encoded.area:
+            click = replace(click, previous=best.encoded)
+        return self._segment_in(features, None, click, None)
 
     def _readings(self, features: Views, window: Window | None, click: Prompt) -> list[Segmentation]:
         """The readings of a click that fit the window."""
