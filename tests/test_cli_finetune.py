@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -24,9 +27,9 @@ def dataset(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_procedural_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take seconds each; the trainer's tests have them."""
-    from sam2_core.training.annotated import AnnotatedData
+    from sam2_core.training.annotated_data import AnnotatedData, Views
 
-    monkeypatch.setattr(AnnotatedData.__init__, "__defaults__", ((), 0.0))
+    monkeypatch.setattr(AnnotatedData.__init__, "__defaults__", ((), 0.0, Views()))
 
 
 def test_old_and_new_weights_are_compared_on_what_was_held_out(dataset, tmp_path, capsys):
@@ -107,6 +110,28 @@ def test_a_folder_that_is_no_data_set_is_said(tmp_path, capsys):
     assert "is no data set" in capsys.readouterr().err
 
 
+def test_a_second_ctrl_c_stops_at_once(capsys, monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), asked_to_stop() as asked:  # noqa: PT012  # the place matters
+        signal.raise_signal(signal.SIGINT)
+        assert asked.is_set()
+        assert "Ctrl-C again stops at once" in capsys.readouterr().err
+        signal.raise_signal(signal.SIGTERM)  # no answer to this one
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it went on")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_torchrun_sends_once_more_disturbs_nothing(monkeypatch, capsys):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    with asked_to_stop() as asked:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert asked.is_set()
+    assert capsys.readouterr().err == ""
+
+
 def test_in_a_thread_signals_stay_as_they_are():
     found = []
 
@@ -126,6 +151,8 @@ def test_a_folder_of_something_else_is_refused(dataset, tmp_path, capsys):
     (out / "nano.safetensors").write_text("mine")
     assert main(["finetune", str(dataset), "--out", str(out)]) == 2
     assert "holds files, and no run to go on with" in capsys.readouterr().err
+    assert main(["finetune", str(dataset), "--out", str(out), "--model", "nano"]) == 2
+    assert "holds files, and no run to go on with" in capsys.readouterr().err
     assert (out / "nano.safetensors").read_text() == "mine"
     assert main(["finetune", str(dataset), "--out", str(dataset / "run")]) == 2
     assert "lies in the data set" in capsys.readouterr().err
@@ -144,3 +171,77 @@ def test_a_second_round_needs_another_folder(dataset, tmp_path, capsys):
     assert main([*arguments, "--out", str(second)]) == 1
     assert "holds a run with other starting weights; give another folder" in capsys.readouterr().err
     assert weights.read_bytes() == kept
+
+
+def test_the_present_folder_is_no_model_to_start_from(dataset, tmp_path, monkeypatch):
+    """A model's name is no file there."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    arguments = ["finetune", str(dataset), "--out", ".", "--model", "nano", "--steps", "1", "--hold-out", "0"]
+    assert main(arguments) == 0
+    assert (tmp_path / "run" / "nano.safetensors").is_file()
+
+
+def test_a_run_that_was_killed_before_its_first_step_goes_on(dataset, tmp_path, monkeypatch):
+    from sam2_core.training import trainer
+
+    def killed(self, *place):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    arguments = ["finetune", str(dataset), "--out", str(out), "--steps", "1", "--hold-out", "0"]
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "_train_step", killed)
+        assert main(arguments) == 130
+    assert not (out / "nano.safetensors").exists()
+    (out / ".checkpoint.pt.1.00000000.part").write_bytes(b"half")
+    assert main(arguments) == 0
+    assert (out / "nano.safetensors").is_file()
+    assert not list(out.glob(".*.part"))
+
+
+def test_curves_go_to_tensorboard_too(dataset, tmp_path, capsys):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    arguments = ["finetune", str(dataset), "--out", str(out), "--steps", "2", "--tensorboard"]
+    assert main([*arguments, "--hold-out", "0.4"]) == 0
+    assert "2 held-out frames are too few to compare weights on" in capsys.readouterr().err
+    events = EventAccumulator(str(out / "events"))
+    events.Reload()
+    entries = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    found = [(event.step, event.value) for event in events.Scalars("training/loss")]
+    assert found == [(entry["step"], pytest.approx(entry["loss"])) for entry in entries if "loss" in entry]
+    (held_out,) = events.Scalars("held out/mask")
+    assert held_out.value == pytest.approx(entries[-1]["validation"]["mask"])
+
+
+def test_without_tensorboard_one_line_says_what_to_install(dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    out = tmp_path / "run"
+    assert main(["finetune", str(dataset), "--out", str(out), "--steps", "1", "--tensorboard"]) == 1
+    assert capsys.readouterr().err == (
+        "sam2: TensorBoard's curves need its package; install it with: pip install 'sam2-core[train]'\n"
+    )
+
+
+def test_two_processes_finetune_one_network(dataset, tmp_path):
+    """Under torchrun; the weights are written once, and one table is printed."""
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "sam2_core.cli", "finetune", str(dataset), "--out", str(out), "--steps", "1"]
+    command += ["--hold-out", "0.5"]
+    result = subprocess.run(
+        [*command, "--device", "cpu"],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("J&F before") == 1
+    assert result.stdout.count(f"wrote {out / 'nano.safetensors'}") == 1
+    entries = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [(entry["step"], "validation" in entry) for entry in entries] == [(1, False), (1, True)]
+    assert load_model(out / "nano.safetensors", "cpu").identity != load_model("nano", "cpu").identity

@@ -13,6 +13,7 @@ import torch
 from sam2_core import load_model
 from sam2_core.cli import commands, main, train
 from sam2_core.models import checkpoints
+from sam2_core.training.events import Events
 from sam2_core.training.plan import Plan, nano_plan
 from sam2_core.training.schedule import NANO_STAGES
 from sam2_core.training.trainer import Trainer
@@ -68,6 +69,7 @@ def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch):
     assert {"stage", "seconds", "loss", "rate", "norm"} <= set(entries[0])
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 41
     assert (tmp_path / "test.safetensors").exists()
+    assert (tmp_path / "curves.png").exists()
 
 
 @pytest.mark.filterwarnings("default:.*made with other seed")
@@ -78,6 +80,19 @@ def test_a_run_that_goes_on_with_another_seed_says_so_in_one_line(tmp_path, monk
     assert main(["train", "--out", str(tmp_path), "--validate-every", "0"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert "with other seed; the run goes on at step 0" in line
+
+
+def test_a_run_that_goes_on_forgets_what_tensorboard_had_of_later_steps(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for step, values in ((0, (1.0, 2.0, 3.0)), (2, (4.0,))):
+        events = Events(tmp_path, step)
+        for number, loss in enumerate(values, step + 1):
+            events.write({"step": number, "loss": loss, "stage": "a name", "lost": float("nan")})
+    found = EventAccumulator(str(tmp_path))
+    found.Reload()
+    assert [(event.step, event.value) for event in found.Scalars("training/loss")] == [(1, 1), (2, 2), (3, 4)]
+    assert set(found.Tags()["scalars"]) == {"training/loss", "training/lost"}
 
 
 class _NotFinite(DecoderWarmUp):

@@ -15,9 +15,11 @@ from sam2_core.errors import ExportError, ModelError, VideoError
 from sam2_core.evaluation.datasets import find_sequences
 from sam2_core.evaluation.truth import Truth
 from sam2_core.results import Masklet
-from sam2_core.training.annotated import LABELS, AnnotatedClips, AnnotatedData, Mixed, split
+from sam2_core.training.annotated import LABELS, split
+from sam2_core.training.annotated_data import AnnotatedClips, AnnotatedData, Mixed, Views
 from sam2_core.training.batches import anything_visible
 from sam2_core.training.clips import Clip
+from sam2_core.training.crops import squashed
 from sam2_core.training.main_stages import ClipTracking
 from sam2_core.training.random import Random
 from sam2_core.training.trainer import Trainer
@@ -34,7 +36,7 @@ def only(place):
 
 def test_a_clip_holds_the_annotated_frames_and_their_objects(tmp_path):
     video, _ = split(only(make_annotated(tmp_path, 9, range(0, 9, 2))), 0.0)
-    clip = video.clip(1, 3, 64)
+    clip = squashed(video.clip(1, 3), 64)
     assert clip.frames.shape == (3, 3, 64, 64)
     assert clip.table.shape == (2, LABELS + 1)
     areas, scale = clip.areas(), 64 * 64 / (SIZE[0] * SIZE[1])
@@ -50,17 +52,17 @@ def test_the_last_annotated_frames_are_held_out_and_never_trained_on(tmp_path):
     assert trained.truth.frames == tuple(range(7))
     assert held.truth.frames == (7, 8, 9)
     clips = AnnotatedClips([trained], 4, 64, CPU)
-    lengths = {len(clips.sample(Random(seed), 0).frames) for seed in range(30)}
+    lengths = {len(clips.sample(Random(seed)).frames) for seed in range(30)}
     assert lengths == {3, 4}
     assert split(only(tmp_path), 0.05)[1] is None
 
 
 def test_runs_cover_every_annotated_frame(tmp_path):
     video, _ = split(only(make_annotated(tmp_path, 7)), 0.0)
-    whole = {frame.numpy().tobytes() for frame in video.clip(0, 7, 64).frames}
+    whole = {frame.numpy().tobytes() for frame in squashed(video.clip(0, 7), 64).frames}
     for length in (2, 3, 4, 16):
         clips = AnnotatedClips([video], length, 64, CPU)
-        sampled = [clips.sample(Random(seed), 0) for seed in range(60)]
+        sampled = [clips.sample(Random(seed)) for seed in range(60)]
         assert {frame.numpy().tobytes() for clip in sampled for frame in clip.frames} == whole
 
 
@@ -78,7 +80,7 @@ def test_of_very_many_objects_the_largest_are_kept(tmp_path):
         Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "images" / f"{t}.png")
         Image.fromarray(mask).save(tmp_path / "masks" / f"{t}.png")
     video, _ = split(only(tmp_path), 0.0)
-    clip = video.clip(0, 2, 64)
+    clip = squashed(video.clip(0, 2), 64)
     assert clip.objects == LABELS
     assert float(clip.areas()[0, 0]) == pytest.approx(64 * 64 / 4, rel=0.05)
 
@@ -95,21 +97,63 @@ def test_the_prompted_frames_of_a_saved_session_are_annotated(tmp_path):
     assert (truth.frames, frames, sequence.name) == ((0, 3), 6, "s")
     assert (truth.mask(1, 3, SIZE) == (labels(3) == 3)).all()
     video, _ = split(sequence, 0.0)
-    assert len(video.clip(0, 16, 64).frames) == 2
+    assert len(video.clip(0, 16).frames) == 2
+
+
+def test_clips_in_memory_have_a_budget_in_bytes(tmp_path):
+    """Of runs of 4 frames of 60 x 90 pixels, 4 bytes a pixel, two fit; the latest used are kept."""
+    video, _ = split(only(make_annotated(tmp_path, 12)), 0.0)
+    one = 4 * 60 * 90 * 4
+    clips = AnnotatedClips([video], 4, 64, CPU, held_bytes=2 * one + 100)
+    first, second = clips.clip(0), clips.clip(1)
+    assert clips.held_bytes == 2 * one
+    assert clips.clip(0) is first
+    clips.clip(2)
+    assert clips.held_bytes == 2 * one
+    assert clips.clip(0) is first
+    assert clips.clip(1) is not second
+    small = AnnotatedClips([video], 4, 64, CPU, held_bytes=10)
+    assert small.clip(0) is small.clip(0)  # one is always kept
+    assert small.held_bytes == one
+
+
+def test_what_is_drawn_is_whole_or_a_part_and_of_the_networks_size(tmp_path):
+    video, _ = split(only(make_annotated(tmp_path, 5)), 0.0)
+    areas = {}
+    for parts in (0.0, 1.0):
+        clips = AnnotatedClips([video], 16, 32, CPU, Views(parts))
+        drawn = [clips.draw(Random(seed), 0, 7, 2) for seed in range(20)]
+        assert {clip.frames.shape for clip in drawn} == {(7, 3, 32, 32)}  # 7 of 5: it turns round
+        areas[parts] = sum(float(clip.areas()[0].max()) for clip in drawn)
+    assert areas[1.0] > 1.2 * areas[0.0]
+
+
+def test_drawn_objects_divide_where_that_is_asked_for(tmp_path):
+    video, _ = split(only(make_annotated(tmp_path, 6, range(2, 6))), 0.0)  # all seen from the first on
+
+    def ended(share):
+        clips = AnnotatedClips([video], 16, 64, CPU, Views(0.0, share))
+        drawn = [clips.draw(Random(seed), 0, 4, 1) for seed in range(30)]
+        return sum(int(((clip.areas()[0] > 0) & (clip.areas()[-1] == 0)).sum()) for clip in drawn)
+
+    assert ended(0.0) < 8  # what a zoom loses
+    assert ended(1.0) > 25
+    plain, divided = (AnnotatedData([video], views=Views(0.5, share)).identity for share in (0.0, 0.2))
+    assert divided == f"{plain}; 0.2 divided"
 
 
 class Constant:
     def __init__(self, value):
         self.value = value
 
-    def sample(self, rng, clips_made):
+    def draw(self, rng, clips_made, frames, stride):
         return Clip(torch.full((1, 3, 8, 8), self.value), torch.zeros(1, 8, 8), torch.zeros(1, 256))
 
 
 def test_some_clips_are_of_the_other_source():
     mixed = Mixed(Constant(1), Constant(2), 0.25)
     rng = Random(0)
-    second = sum(int(mixed.sample(rng, 0).frames[0, 0, 0, 0]) == 2 for _ in range(400))
+    second = sum(int(mixed.draw(rng, 0, 1, 1).frames[0, 0, 0, 0]) == 2 for _ in range(400))
     assert 70 < second < 130
 
 
@@ -208,7 +252,7 @@ def test_clips_begin_where_something_is_to_be_seen(tmp_path):
     trained, held = split(only(root), 0.34)
     assert held.truth.frames == (10, 11)
     clips = AnnotatedClips([trained], 4, 64, CPU)
-    firsts = [clips.sample(Random(seed), 0) for seed in range(10)]
+    firsts = [clips.sample(Random(seed)) for seed in range(10)]
     assert all(anything_visible(clip) for clip in firsts)
     batch = AnnotatedData([trained], [held]).validation_batch(0, annotated_plan(), CPU)
     assert bool(batch.visible[0].all())

@@ -9,9 +9,9 @@ import torch
 
 from sam2_core.training import clip_pool
 from sam2_core.training.augmentation import augmented
-from sam2_core.training.batches import collate, frame_indices, sample_batch
+from sam2_core.training.batches import collate, sample_batch
 from sam2_core.training.clip_pool import FIRST_HELD_OUT_SEED, ClipPool, make_clip
-from sam2_core.training.clips import Clip
+from sam2_core.training.clips import Clip, frame_indices
 from sam2_core.training.microscopy import make_microscopy
 from sam2_core.training.parallel import Processes
 from sam2_core.training.plan import nano_plan

@@ -48,5 +48,5 @@ def test_a_picture_that_cannot_be_written_is_said(tmp_path):
 
 def test_matplotlib_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ExportError, match=r"sam2-core\[eval\]"):
+    with pytest.raises(ExportError, match=r"sam2-core\[train\]"):
         plot_curves(tmp_path / "log.jsonl", tmp_path / "curves.png")

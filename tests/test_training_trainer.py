@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from math import isnan
 from pathlib import Path
 from statistics import mean
 
@@ -29,7 +30,7 @@ from sam2_core.training.random import Random
 from sam2_core.training.trainer import Trainer
 from sam2_core.training.validation import held_out_batch, validate
 from sam2_core.training.warm_up_stages import DecoderWarmUp, EncoderWarmUp
-from tests.training_for_tests import TINY, tiny_plan
+from tests.training_for_tests import TINY, tiny_network, tiny_plan
 
 FEW = (DecoderWarmUp(3, objects=2),)
 
@@ -112,6 +113,17 @@ def test_a_run_that_is_killed_while_it_saves_ends_with_the_same_weights(tmp_path
     assert_same_weights(resumed.averaged, whole.averaged)
     assert_same_weights(resumed.network.state_dict(), whole.network.state_dict())
     assert not list((tmp_path / "killed").glob(".*.part"))
+
+
+def test_a_run_can_be_gone_on_with_before_its_first_step(tmp_path):
+    """A kill in the first minutes leaves a checkpoint of step 0, and no weights that nobody has trained."""
+    trainer = Trainer(tiny_plan(stages=FEW), tmp_path)
+    for _ in trainer.run():
+        break  # a kill
+    assert torch.load(trainer.checkpoint, weights_only=True)["step"] == 0
+    assert not list(tmp_path.glob("*.safetensors"))
+    resumed = Trainer(tiny_plan(stages=FEW), tmp_path, strict=True)
+    assert [progress.step for progress in resumed.run()] == [1, 2, 3]
 
 
 def test_a_checkpoint_of_an_earlier_version_is_gone_on_with(tmp_path):
@@ -244,6 +256,16 @@ def test_validation_compares_with_copying_the_first_mask():
     assert set(metrics) == {"click", "clicks3", "box", "mask", "copy"}
     assert all(0 <= value <= 1 for value in metrics.values())
     assert metrics["copy"] > 0.2
+
+
+def test_on_one_frame_nothing_is_tracked():
+    batches = [held_out_batch(0, 1, 64, objects=2)]
+    metrics = validate(tiny_network(), batches)
+    assert isnan(metrics["mask"])
+    assert isnan(metrics["copy"])
+    assert 0 <= metrics["click"] <= 1
+    longer = validate(tiny_network(), [*batches, held_out_batch(1, 3, 64, objects=2)])
+    assert longer["copy"] > 0.2
 
 
 def test_each_metric_is_the_overlap_of_its_own_answer(monkeypatch):

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from sam2_core import plugins
-from sam2_core.cli import common
+from sam2_core.cli import common, curves
 from sam2_core.cli.datasets import DATASET, find_all
 from sam2_core.cli.failures import UsageError
 from sam2_core.cli.interrupts import asked_to_stop
-from sam2_core.errors import ExportError
 from sam2_core.evaluation.runs import PROTOCOLS, mean_of
 from sam2_core.evaluation.scores import Counted
 from sam2_core.exporters.files import make_folder
@@ -22,6 +21,7 @@ from sam2_core.hookspecs import VideoModel
 
 if TYPE_CHECKING:
     from sam2_core.training.annotated import Annotated
+    from sam2_core.training.trainer import Trainer
 
 PROMPTS = ("mask", "1-click")
 """First prompts of the comparison on what was held out."""
@@ -32,11 +32,17 @@ VALIDATIONS = 4
 VALIDATION_CLIPS = 2
 """Clips that it looks at each time."""
 
+SCORED = 3
+"""Held-out frames of which at least one counts in the comparison."""
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "finetune", help="go on training a model on your own annotated videos"
+        "finetune",
+        help="go on training a model on your own annotated videos",
+        description="Go on training a model on your own annotated videos. On several cores or GPUs: "
+        "OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m sam2_core.cli finetune ...",
     )
     parser.add_argument("dataset", type=Path, metavar="DATASET", nargs="+", help=DATASET)
     parser.add_argument(
@@ -55,7 +61,16 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="of the annotated frames of each video, the last, on which old and new weights are compared "
         "(default: 0.2)",
     )
+    parser.add_argument(
+        "--divisions",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="for cells: so many of the objects of a training clip divide, simulated with your own frames, "
+        "so that a mother ends where its daughters appear; 0.4 is a good share (default: 0)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    curves.add_arguments(parser)
     common.add_model_arguments(parser)
     parser.set_defaults(run=run)
     return parser
@@ -63,31 +78,44 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    from sam2_core.training.annotated import AnnotatedData, split
+    from sam2_core.training.annotated import split
+    from sam2_core.training.annotated_data import AnnotatedData, Views
     from sam2_core.training.parallel import Processes
     from sam2_core.training.plan import fine_tuning_plan
     from sam2_core.training.trainer import Trainer
 
-    before = plugins.load_model(options.model or "nano", options.device, options.precision)
+    before = common.model_of(options)
     network = getattr(before, "network", None)
     if network is None:
         raise UsageError(f"{before.name} has no weights to train; give a SAM 2 model")
     _check_out(options)
     videos = [split(sequence, options.hold_out) for sequence, _ in find_all(options.dataset)]
     held_out = [kept for _, kept in videos if kept is not None]
-    data = AnnotatedData([trained for trained, _ in videos], held_out)
+    data = AnnotatedData(
+        [trained for trained, _ in videos], held_out, views=Views(divisions=options.divisions)
+    )
     make_folder(options.out)
     plan = fine_tuning_plan(network.config, options.steps, seed=options.seed)
-    processes = Processes(0, 1, next(network.parameters()).device)  # --device chose it
+    processes = Processes.join(next(network.parameters()).device)  # --device chose it
     trainer = Trainer(plan, options.out, processes, data, copy.deepcopy(network), strict=True)
+    if processes.is_main:
+        curves.begin(trainer, options)
     _train(trainer, options.steps)
-    weights = options.out / f"{network.config.name}.safetensors"
+    processes.leave()
     if trainer.step < options.steps:
-        common.say(f"stopped after step {trainer.step} of {options.steps}; the same command goes on")
+        if processes.is_main:
+            common.say(f"stopped after step {trainer.step} of {options.steps}; the same command goes on")
         return 130
-    written = [weights, *_curves(trainer.log.path)]
-    print(*(f"wrote {path}" for path in written), f"use it with --model {weights}\n", sep="\n", flush=True)
-    _compare(held_out, before, plugins.load_model(weights, options.device, options.precision))
+    if processes.is_main:
+        weights = options.out / f"{network.config.name}.safetensors"
+        written = [weights, *curves.draw(trainer.log.path)]
+        use = f"use it with --model {weights}\n"
+        print(*(f"wrote {path}" for path in written), use, sep="\n", flush=True)
+        _compare(
+            held_out,
+            before,
+            plugins.load_model(weights, options.device, options.precision, windows=options.windows),
+        )
     return 0
 
 
@@ -99,35 +127,28 @@ def _check_out(options: argparse.Namespace) -> None:
             raise UsageError(
                 f"--out {options.out} lies in the data set {str(place)!r}; give a folder elsewhere"
             )
-    if options.model and Path(options.model).resolve().is_relative_to(out):
+    start = Path(options.model) if options.model else None
+    if start is not None and start.is_file() and start.resolve().is_relative_to(out):
         raise UsageError(f"--out {options.out} holds the model to start from; give another folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / "checkpoint.pt").is_file():
+    files = [path for path in out.iterdir() if path.suffix != ".part"] if out.is_dir() else []
+    if files and not (out / "checkpoint.pt").is_file():
         raise UsageError(f"--out {options.out} holds files, and no run to go on with; give another folder")
 
 
-def _train(trainer: Any, steps: int) -> None:
-    every = max(10, -(-steps // VALIDATIONS))
-    bar = tqdm(total=steps, initial=trainer.step, unit="step", disable=not common.on_terminal(), leave=False)
+def _train(trainer: Trainer, steps: int) -> None:
+    every, main = max(10, -(-steps // VALIDATIONS)), trainer.processes.is_main
+    hidden = not (main and common.on_terminal())
+    bar = tqdm(total=steps, initial=trainer.step, unit="step", disable=hidden, leave=False)
     with asked_to_stop() as stopping, bar:
         for progress in trainer.run(stop=stopping.is_set):
             bar.update()
             bar.set_postfix_str(f"loss {progress.loss:.3f}")
-            trainer.log.write({"step": progress.step, "loss": progress.loss, **progress.metrics})
+            if main:
+                trainer.log.write({"step": progress.step, "loss": progress.loss, **progress.metrics})
             if progress.step % every == 0 or progress.step == steps:
-                trainer.log.write({"step": progress.step, "validation": trainer.validate(VALIDATION_CLIPS)})
-
-
-def _curves(log: Path) -> list[Path]:
-    """The picture of the curves, if it can be drawn; else why not is said."""
-    from sam2_core.training.curves import plot_curves
-
-    picture = log.with_name("curves.png")
-    try:
-        plot_curves(log, picture)
-    except ExportError as error:
-        common.say(str(error))
-        return []
-    return [picture]
+                found = trainer.validate(VALIDATION_CLIPS)
+                if main:
+                    trainer.log.write({"step": progress.step, "validation": found})
 
 
 def _compare(videos: list[Annotated], *models: VideoModel) -> None:
@@ -138,6 +159,12 @@ def _compare(videos: list[Annotated], *models: VideoModel) -> None:
     rows = []
     for video in videos:
         truth = video.truth
+        if len(truth.frames) < SCORED:
+            common.say(
+                f"{video.sequence.name}: {len(truth.frames)} held-out frames are too few to compare weights "
+                "on, as the first and the last do not count"
+            )
+            continue
         for prompt in PROMPTS:
             scores = []
             for model in models:
@@ -150,7 +177,8 @@ def _compare(videos: list[Annotated], *models: VideoModel) -> None:
                 scores.append(100 * mean_of(outcome.objects.values()).get("J&F", float("nan")))
             objects = str(len(truth.objects))
             rows.append([video.sequence.name, prompt, objects, *(f"{score:.1f}" for score in scores)])
-    common.print_table(["held out", "prompt", "objects", "J&F before", "J&F after"], rows)
+    if rows:
+        common.print_table(["held out", "prompt", "objects", "J&F before", "J&F after"], rows)
 
 
 def _steps(text: str) -> int:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+from sam2_core.cli import common
 
 
 @contextmanager
 def asked_to_stop() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; in a thread nothing does, as Python handles no signals there.
+    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C is a KeyboardInterrupt, at once.
 
-    torchrun sends either of them once more, which must not disturb saving.
+    Under torchrun there is no second one: it sends either signal once more to processes that have it already,
+    which must not disturb saving. In a thread nothing is done, as Python handles no signals there.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
+
+    def ask(number: int, _: FrameType | None) -> None:
+        again = asked.is_set()
+        asked.set()
+        if number != signal.SIGINT or "TORCHELASTIC_RUN_ID" in os.environ:
+            return
+        if again:
+            raise KeyboardInterrupt
+        common.say("stopping after this step; Ctrl-C again stops at once")
+
+    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:

@@ -1,20 +1,21 @@
 """``sam2 train``: nano from nothing with the recommended plan, on with a run, or on from weights (--weights).
 
 DIR gets ``checkpoint.pt`` (what a later call goes on from), ``nano.safetensors`` (averaged weights in
-float16, a model that can be used), ``log.jsonl`` (metrics) and ``clips/`` (up to 3 GB per process). Ctrl-C
-ends the run after the step (of several processes: within four); the same command goes on as if nothing had
-happened. On several cores:
+float16, a model that can be used), ``log.jsonl`` (metrics), ``curves.png`` (of loss and validation) and
+``clips/`` (up to 3 GB per process). Ctrl-C ends the run after the step (of several processes: within four), a
+second Ctrl-C at once; the same command goes on as if nothing had happened. On several cores:
 ``OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m sam2_core.cli train --out DIR``.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sam2_core import plugins
-from sam2_core.cli import common
+from sam2_core.cli import common, curves
 from sam2_core.cli.failures import UsageError, usage
 from sam2_core.cli.interrupts import asked_to_stop
 from sam2_core.training.schedule import NANO_STAGES
@@ -22,7 +23,7 @@ from sam2_core.training.schedule import NANO_STAGES
 if TYPE_CHECKING:
     from sam2_core.models.sam2 import SAM2
     from sam2_core.training.plan import Plan
-    from sam2_core.training.trainer import Progress
+    from sam2_core.training.trainer import Progress, Trainer
 
 _LOG_EVERY = 20
 
@@ -82,6 +83,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         metavar="MODEL",
     )
     result.add_argument("--validation-clips", type=int, default=16, help="held-out clips (%(default)s)")
+    curves.add_arguments(result)
     stages = result.add_argument_group("stages", "steps of each stage, in this order, and what it teaches")
     for name, stage in NANO_STAGES.items():
         stages.add_argument(f"--{name}", type=int, help=f"{stage.teaches} ({stage.steps})", metavar="STEPS")
@@ -108,23 +110,35 @@ def run(options: argparse.Namespace) -> int:
         pictures = Pictures(options.pictures) if options.pictures else None
     clock, processes = common.Clock(), Processes.join()
     trainer = Trainer(plan(options), options.out, processes, Procedural(pictures), start_of(options))
-    sums: dict[str, list[float]] = {}
+    if processes.is_main:
+        curves.begin(trainer, options)
     with asked_to_stop() as stopping:
-        for progress in trainer.run(options.minutes * 60, stopping.is_set):
-            _add(sums, progress)
-            if progress.step % _LOG_EVERY == 0:
-                if processes.is_main:
-                    trainer.log.write(_entry(progress, clock.seconds, sums))
-                sums.clear()
-            if options.validate_every and progress.step % options.validate_every == 0:
-                metrics = trainer.validate(options.validation_clips)
-                if processes.is_main:
-                    trainer.log.write({"step": progress.step, "validation": metrics})
+        _train(trainer, options, clock, stopping.is_set)
         stopped = stopping.is_set() and trainer.plan.stage_at(trainer.step) is not None
     processes.leave()
-    if stopped and processes.is_main:
-        common.say(f"stopped after step {trainer.step}; the same command goes on")
+    if processes.is_main:
+        curves.draw(trainer.log.path)
+        if stopped:
+            common.say(f"stopped after step {trainer.step}; the same command goes on")
     return 130 if stopped else 0
+
+
+def _train(
+    trainer: Trainer, options: argparse.Namespace, clock: common.Clock, stop: Callable[[], bool]
+) -> None:
+    sums: dict[str, list[float]] = {}
+    main, drawn = trainer.processes.is_main, True
+    for progress in trainer.run(options.minutes * 60, stop):
+        _add(sums, progress)
+        if progress.step % _LOG_EVERY == 0:
+            if main:
+                trainer.log.write(_entry(progress, clock.seconds, sums))
+            sums.clear()
+        if options.validate_every and progress.step % options.validate_every == 0:
+            metrics = trainer.validate(options.validation_clips)
+            if main:
+                trainer.log.write({"step": progress.step, "validation": metrics})
+                drawn = drawn and bool(curves.draw(trainer.log.path))  # why not is said once
 
 
 def _add(sums: dict[str, list[float]], progress: Progress) -> None:

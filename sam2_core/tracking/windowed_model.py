@@ -168,7 +168,7 @@ class WindowedModel:
             pairs = (
                 (masks.overlap(near.encoded, far.encoded), window, near) for near in closer for far in wider
             )
-            steady = max(steady, *pairs, key=operator.itemgetter(0))
+            steady = max([steady, *pairs], key=operator.itemgetter(0))
             wider = closer
         agreement, chosen, reading = steady
         if agreement < STEADY:

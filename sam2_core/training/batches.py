@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from sam2_core.models.preprocess import normalise
-from sam2_core.training.augmentation import augmented
 from sam2_core.training.clips import Clip, ClipSource
 from sam2_core.training.random import Random
 
@@ -66,7 +65,7 @@ def collate(rng: Random, clips: list[Clip], objects: int, smallest: int = 24) ->
 def sample_batch(
     rng: Random, pool: ClipSource, clips_made: int, clips: int, frames: int, objects: int, stride: int = 1
 ) -> Batch:
-    """Augmented clips of the pool.
+    """Augmented runs of frames of the pool's clips.
 
     Args:
         rng: the source of randomness.
@@ -79,25 +78,10 @@ def sample_batch(
     """
     chosen: list[Clip] = []
     while len(chosen) < clips:
-        clip = pool.sample(rng, clips_made)
-        indices = frame_indices(rng, len(clip.frames), frames, stride)
-        clip = augmented(rng, Clip(clip.frames[indices], clip.labels[indices], clip.table))
+        clip = pool.draw(rng, clips_made, frames, stride)
         if anything_visible(clip):
             chosen.append(clip)
     return collate(rng, chosen, objects)
-
-
-def frame_indices(rng: Random, available: int, wanted: int, stride: int) -> list[int]:
-    """Which frames of a clip are taken: a run with a random start and a random stride up to ``stride``.
-
-    A run that is longer than the clip turns round at its ends: 0 2 4 3 1 1 3 ... of five frames by twos.
-    """
-    step = rng.integer(1, stride)
-    spare = available - 1 - (wanted - 1) * step
-    first = rng.integer(0, spare if spare >= 0 else available - 1)
-    period = max(1, 2 * (available - 1))
-    places = [(first + index * step) % period for index in range(wanted)]
-    return [place if place < available else period - place for place in places]
 
 
 def anything_visible(clip: Clip) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from sam2_core.files import new_file
-from sam2_core.training.clips import Clip
+from sam2_core.training.augmentation import augmented
+from sam2_core.training.clips import Clip, frame_indices
 from sam2_core.training.microscopy import make_microscopy
 from sam2_core.training.pictures import Pictures
 from sam2_core.training.random import Random
@@ -67,6 +68,11 @@ class ClipPool:
     def __post_init__(self) -> None:
         """Start empty."""
         self._clips: OrderedDict[int, Clip] = OrderedDict()
+
+    def draw(self, rng: Random, clips_made: int, frames: int, stride: int) -> Clip:
+        """A random run of frames of one of the latest clips, augmented."""
+        clip = self.sample(rng, clips_made)
+        return augmented(rng, clip.at(frame_indices(rng, len(clip.frames), frames, stride)))
 
     def sample(self, rng: Random, clips_made: int) -> Clip:
         """A random one of the latest clips.

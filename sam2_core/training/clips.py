@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +48,11 @@ class Clip:
         """The same clip on a device."""
         return Clip(self.frames.to(device), self.labels.to(device), self.table.to(device))
 
+    def at(self, indices: Sequence[int]) -> Clip:
+        """The frames with these indices, in their order."""
+        chosen = list(indices)
+        return Clip(self.frames[chosen], self.labels[chosen], self.table)
+
     def window(self, start: int, length: int) -> Clip:
         """Some consecutive frames."""
         return Clip(self.frames[start : start + length], self.labels[start : start + length], self.table)
@@ -55,11 +61,26 @@ class Clip:
 class ClipSource(Protocol):
     """Where training steps take their clips from; all of one height and width."""
 
-    def sample(self, rng: Random, clips_made: int) -> Clip:
-        """A random clip.
+    def draw(self, rng: Random, clips_made: int, frames: int, stride: int) -> Clip:
+        """A random run of frames of a random clip, augmented.
 
         Args:
             rng: the source of randomness.
             clips_made: how many new clips the run has asked for so far, for sources that make them.
+            frames: how many; more than a clip has are possible (``frame_indices``).
+            stride: frames are taken with a random stride up to this.
         """
         ...
+
+
+def frame_indices(rng: Random, available: int, wanted: int, stride: int) -> list[int]:
+    """Which frames of a clip are taken: a run with a random start and a random stride up to ``stride``.
+
+    A run that is longer than the clip turns round at its ends: 0 2 4 3 1 1 3 ... of five frames by twos.
+    """
+    step = rng.integer(1, stride)
+    spare = available - 1 - (wanted - 1) * step
+    first = rng.integer(0, spare if spare >= 0 else available - 1)
+    period = max(1, 2 * (available - 1))
+    places = [(first + index * step) % period for index in range(wanted)]
+    return [place if place < available else period - place for place in places]

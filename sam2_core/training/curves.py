@@ -25,7 +25,9 @@ def plot_curves(log: Path, picture: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ExportError("curves need matplotlib; install it with: pip install 'sam2-core[eval]'") from error
+        raise ExportError(
+            "curves need matplotlib; install it with: pip install 'sam2-core[train]'"
+        ) from error
     entries = _entries(log)
     figure = Figure(figsize=(9, 4), layout="constrained")
     losses, validations = figure.subplots(1, 2)

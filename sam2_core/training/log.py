@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from sam2_core.files import new_file
+from sam2_core.training.events import Events
 
 
 class TrainingLog:
-    """One line of JSON per entry; ``resume`` cuts off what a killed run wrote after its last checkpoint."""
+    """One line of JSON per entry; ``resume`` cuts off what a killed run wrote after its last checkpoint.
+
+    Attributes:
+        path: the file.
+        events: where entries go as well, if anywhere.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.events: Events | None = None
 
     def resume(self, step: int) -> None:
         """Forget entries of later steps than this one."""
@@ -30,6 +37,8 @@ class TrainingLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(_finite(dict(entry)), allow_nan=False) + "\n")
+        if self.events is not None:
+            self.events.write(entry)
 
 
 def _finite(value: Any) -> Any:

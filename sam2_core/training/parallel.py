@@ -25,12 +25,20 @@ class Processes:
     device: torch.device
 
     @classmethod
-    def join(cls) -> Processes:
-        """Join the other processes, if torchrun started any; one thread each on a CPU."""
+    def join(cls, device: torch.device | None = None) -> Processes:
+        """Join the other processes, if torchrun started any; one thread each on a CPU.
+
+        Args:
+            device: where to compute; None for a GPU if there is one, else the CPU. Of several processes each
+                takes the GPU of its number.
+        """
         world_size = int(os.environ.get("WORLD_SIZE", "1"))
         rank = int(os.environ.get("RANK", "0"))
-        cuda = torch.cuda.is_available()
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+        if device is None:
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        cuda = device.type == "cuda"
+        if cuda and (world_size > 1 or device.index is None):
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if cuda:
             torch.cuda.set_device(device)
         if world_size > 1:
@@ -64,6 +72,10 @@ class Processes:
         flags = torch.tensor([float(flag)], device=self.device)
         distributed.all_reduce(flags)
         return bool(flags.item() > 0)
+
+    def wait(self) -> None:
+        """Wait until all processes have come here."""
+        self.any(False)
 
     def leave(self) -> None:
         """Leave the others."""

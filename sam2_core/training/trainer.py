@@ -25,6 +25,7 @@ from sam2_core.training.data import Procedural, TrainingData
 from sam2_core.training.fast_layers import use_fast_layers
 from sam2_core.training.initialise import initialise, rescale_neck
 from sam2_core.training.log import TrainingLog
+from sam2_core.training.optimiser import parameter_groups
 from sam2_core.training.parallel import Processes
 from sam2_core.training.plan import Plan
 from sam2_core.training.random import Random
@@ -102,7 +103,7 @@ class Trainer:
             use_fast_layers(self.network)
         self.pool = self.data.clips(plan, self.processes, folder)
         self.optimiser = torch.optim.AdamW(
-            _parameter_groups(self.network, plan.weight_decay), betas=plan.betas, fused=True
+            parameter_groups(self.network, plan.weight_decay, plan.layer_decay), betas=plan.betas, fused=True
         )
         self.averaged = _copy(self.network)
         self.step = 0
@@ -117,12 +118,15 @@ class Trainer:
         return self.folder / "checkpoint.pt"
 
     def run(self, seconds: float = math.inf, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
-        """Train; yields after each step; saves every few minutes and at the end.
+        """Train; yields after each step; saves before the first, every few minutes and at the end.
 
         Args:
             seconds: stop after that many, even if the plan is not done.
             stop: asked every few steps whether to stop.
         """
+        self.processes.wait()  # the others have looked for a checkpoint
+        if self.processes.is_main and not self.checkpoint.exists():
+            self._save_state()
         start = saved = time.monotonic()
         while (place := self.plan.stage_at(self.step)) is not None:
             yield self._train_step(*place)
@@ -142,7 +146,7 @@ class Trainer:
             self._begin()
         rate = stage.learning_rate_at(index)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)  # checkpoints of earlier versions have no shares
         rng = Random(self._seed(self.processes.rank), self.processes.device)
         shared_rng = Random(self._seed(-1))
         with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
@@ -211,6 +215,11 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint and the averaged weights; a kill at any moment leaves old or new files."""
+        self._save_state()
+        with new_file(self.folder / f"{self.plan.network.name}.safetensors") as part:
+            checkpoints.save(self.averaged_network(), part, torch.float16, steps=str(self.step))
+
+    def _save_state(self) -> None:
         state = {
             "step": self.step,
             "clips_made": self.clips_made,
@@ -224,8 +233,6 @@ class Trainer:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        with new_file(self.folder / f"{self.plan.network.name}.safetensors") as part:
-            checkpoints.save(self.averaged_network(), part, torch.float16, steps=str(self.step))
 
     def _resume(self) -> None:
         if self.processes.is_main:
@@ -233,40 +240,52 @@ class Trainer:
                 part.unlink(missing_ok=True)
         if not self.checkpoint.exists():
             return
+        state = self._stored()
+        self._compare_plans(state)
+        self.skipped = state.get("skipped", 0)  # earlier checkpoints have neither this nor a plan
         try:
-            state: dict[str, Any] = torch.load(
-                self.checkpoint, map_location=self.processes.device, weights_only=True
-            )
             self.network.load_state_dict(state["network"])
             self.averaged = state["averaged"]
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.clips_made = state["step"], state["clips_made"]
         except Exception as error:  # a damaged or foreign file may raise anything
-            raise ModelError(
-                f"{str(self.checkpoint)!r} is of no run of {self.plan.network.name}, or is damaged; give "
-                "another folder"
-            ) from error
-        self.skipped = state.get("skipped", 0)  # earlier checkpoints have neither this nor a plan
+            raise self._foreign() from error
         if self.processes.is_main:
             self.log.resume(self.step)
-            self._warn_of_another_plan(state.get("plan", {}))
+
+    def _stored(self) -> dict[str, Any]:
+        try:
+            state = torch.load(self.checkpoint, map_location=self.processes.device, weights_only=True)
+        except Exception as error:  # a damaged or foreign file may raise anything
+            raise self._foreign() from error
+        if not isinstance(state, dict):
+            raise self._foreign()
+        return state
+
+    def _foreign(self) -> ModelError:
+        return ModelError(
+            f"{str(self.checkpoint)!r} is of no run of {self.plan.network.name}, or is damaged; give "
+            "another folder"
+        )
 
     def _description(self) -> dict[str, str]:
         return self.plan.description() | {"data": self.data.identity, "starting weights": self._start}
 
-    def _warn_of_another_plan(self, stored: dict[str, str]) -> None:
-        present = self._description()
+    def _compare_plans(self, state: dict[str, Any]) -> None:
+        """Refuse the stored state or warn of it, if it was made with another plan, data or start."""
+        present, stored = self._description(), state.get("plan", {})
         if "pictures" in stored:
             stored = {**stored, "data": stored["pictures"]}  # as earlier checkpoints call it
         changed = [name for name in present if name in stored and stored[name] != present[name]]
-        if self._strict and (other := [name for name in changed if name != "stages"]):
+        refused = [name for name in changed if name != "stages" and (self._strict or name == "layer decay")]
+        if refused:
             raise ModelError(
-                f"{str(self.folder)!r} holds a run with other {' and '.join(other)}; give another folder"
+                f"{str(self.folder)!r} holds a run with other {' and '.join(refused)}; give another folder"
             )
-        if changed and not self._strict:
+        if changed and not self._strict and self.processes.is_main:
             warnings.warn(
                 f"{str(self.checkpoint)!r} was made with other {' and '.join(changed)}; the run goes on at "
-                f"step {self.step} of the present plan, and is not one that a single command repeats",
+                f"step {state.get('step')} of the present plan, and is not one that a single command repeats",
                 stacklevel=2,
             )
 
@@ -281,17 +300,3 @@ def _checksum(network: nn.Module | None) -> str:
     for tensor in network.state_dict().values() if network is not None else ():
         checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
     return f"{checksum:08x}" if network is not None else ""
-
-
-def _parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Most matrices with weight decay; biases, norms and embeddings without. A checkpoint keeps their order.
-
-    The names also leave out matrices of the decoder's cross-attention ("token_to_image") and of the object
-    pointers; a run that is under way relies on it.
-    """
-    plain: list[Tensor] = []
-    decayed: list[Tensor] = []
-    for name, weight in network.named_parameters():
-        small = weight.ndim < 2 or "embed" in name or "token" in name or "maskmem" in name or "ptr" in name
-        (plain if small else decayed).append(weight)
-    return [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]

@@ -48,7 +48,7 @@ def validate(network: SAM2, batches: Iterable[Batch]) -> dict[str, float]:
     Returns:
         click, clicks3, box: IoU on the first frame after one click in the middle, two more where it was
         wrong, and a box; mask, copy: IoU over the other frames when the first mask is tracked, and when it
-        is just copied.
+        is just copied; nan if no clip has other frames.
     """
     metrics: dict[str, list[Tensor]] = {}
     for number, batch in enumerate(batches):
@@ -68,8 +68,10 @@ def _overlaps(network: SAM2, first_frame: Batch, batch: Batch, rng: Random) -> d
         "click": clicked[0],
         "clicks3": clicked[-1],
         "box": boxed[0],
-        "mask": torch.stack(tracked).mean(0),
-        "copy": copied.mean(0),
+        "mask": torch.stack(tracked).mean(0)
+        if tracked
+        else clicked[0][:0],  # of one frame nothing is tracked
+        "copy": copied.mean(0) if tracked else clicked[0][:0],
     }
 
 
