@@ -219,6 +219,15 @@ def test_a_mirrored_mask_is_the_mask_of_the_mirror_image():
     assert click.points == (Point(9.75, 3),)
 
 
+def test_where_no_reading_fits_the_whole_frame_has_the_word(nano, monkeypatch):
+    nothing = Segmentation(masks.encode(np.zeros((256, 256), bool)), 0.5, True)
+    monkeypatch.setattr(nano.whole_frames, "candidates", lambda features, prompt: [nothing] * 3)
+    video, click = Ball(MOVING), Prompt(0, 1, (Point(300, 500),))
+    found = nano.segment(nano.encode_image(video[0]), click, None)
+    alone = nano.whole_frames.segment(nano.whole_frames.encode_image(video[0]), click, None)
+    assert found.encoded == alone.encoded
+
+
 def test_nano_reads_a_click_and_its_mirror_image_alike(nano):
     image = Ball([(128, 90)], radius=30, size=(256, 256))[0]
     answers = [
