@@ -52,7 +52,7 @@ def test_the_bundled_model_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_memories_in_a_file_know_where_the_object_was() -> None:
-    model = load_model("nano", "cpu")
+    model = load_model("nano", "cpu", windows=False)
     image = Disks()[0]
     features = model.encode_image(image)
     answer = model.segment(features, Prompt(0, 1, mask=Disks().mask(0)), None)
