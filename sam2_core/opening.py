@@ -10,7 +10,7 @@ from typing_extensions import TypeIs
 
 from sam2_core import plugins, saved
 from sam2_core.errors import PromptError, SessionError
-from sam2_core.hookspecs import VideoModel
+from sam2_core.hookspecs import VideoModel, has_windows
 from sam2_core.limits import Limits
 from sam2_core.session import Session
 
@@ -21,7 +21,7 @@ def open_session(
     model: str | Path | VideoModel | None = None,
     device: str = "auto",
     precision: str = "auto",
-    windows: bool = True,
+    windows: bool | None = None,
     video: Any = None,
     check_video: bool = True,
     limits: Limits | None = None,
@@ -36,8 +36,8 @@ def open_session(
             is.
         precision: "exact" (float32, equal to the reference implementations) or "auto"; a loaded model stays
             as it is.
-        windows: follow small objects in windows of the frame, see ``load_model``; a loaded model stays as it
-            is.
+        windows: follow small objects in windows of the frame, see ``load_model``; None: yes, or as the saved
+            session did; a loaded model stays as it is.
         video: where the frames of a saved session are now, if not where they were.
         check_video: refuse the frames of a saved session if its first prompted frame looks unlike it did;
             False goes on with any video of the same size and length.
@@ -64,12 +64,22 @@ def open_session(
             restored.check(opened, compare=check_video)
         if model is None:
             model = "nano" if restored is None else restored.document.model
-        loaded = model if _is_model(model) else plugins.load_model(model, device, precision, windows=windows)
+        loaded = model if _is_model(model) else _load(model, device, precision, windows, restored)
         session = Session(opened, loaded, limits, owns_video=owns_video)
         if restored is not None:
             _adopt(session, restored)
         undo.pop_all()
     return session
+
+
+def _load(
+    name: str | Path, device: str, precision: str, windows: bool | None, restored: saved.SavedSession | None
+) -> VideoModel:
+    loaded = plugins.load_model(name, device, precision, windows=windows is not False)
+    if windows is None and restored is not None and has_windows(loaded):
+        whole = loaded.whole_frames
+        return whole if whole.identity == restored.document.identity else loaded
+    return loaded
 
 
 def _adopt(session: Session, restored: saved.SavedSession) -> None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from sam2_core import Box, Point, Prompt, Session, load_model, masks, open_session
 from sam2_core.hookspecs import Segmentation
-from sam2_core.models.resampling import Affine, resampled
-from sam2_core.results import RunLengths
+from sam2_core.tracking.bank import Recalled
 from sam2_core.tracking.window_prompts import mirrored, mirrored_click, on_frame
-from sam2_core.tracking.windows import CELL, Place, Window, Windows, axes
-
-WINDOWS = Windows(256)
-LENGTHS = st.integers(16, 5000)
+from sam2_core.tracking.windows import Window
 
 
 class Ball:
@@ -57,101 +53,6 @@ def tracked(model, video, prompt):
 
 def mean_iou(found, video):
     return float(np.mean([masks.iou(mask, video.mask(i)) for i, mask in enumerate(found)]))
-
-
-# --- where windows lie -------------------------------------------------------------------------------
-
-
-@st.composite
-def situations(draw):
-    """The height and width of a frame, and a place on it."""
-    frame = draw(LENGTHS), draw(LENGTHS)
-    spans = []
-    for length in frame:
-        low = draw(st.integers(0, length - 1))
-        spans.append((low, draw(st.integers(low + 1, min(length, low + 700)))))
-    (top, bottom), (left, right) = spans
-    return frame, Place(top, left, bottom, right)
-
-
-@given(situations())
-def test_an_object_lies_in_its_window_with_ground_around_it(situation):
-    frame, place = situation
-    window = WINDOWS.place(place, frame)
-    if window is None:
-        assert 4 * place.extent > 256 or max(frame) < 512
-        return
-    assert place.extent <= window.side / 4
-    assert max(frame) >= 2 * window.side
-    room = window.side / 16
-    for low, high, origin, length in (
-        (place.top, place.bottom, window.top, frame[0]),
-        (place.left, place.right, window.left, frame[1]),
-    ):
-        assert origin == 0 or low - origin >= room
-        assert origin + window.side >= length or origin + window.side - high >= room
-        cell = window.side // 256 * CELL
-        assert origin % cell == 0
-        assert 0 <= origin < length
-
-
-@given(situations(), situations())
-def test_a_window_is_kept_while_the_object_fits_and_left_when_it_does_not(before, now):
-    frame, place = before
-    current = WINDOWS.place(place, frame)
-    if current is None:
-        return
-    assert WINDOWS.place(place, frame, current) == current
-    _, moved = now
-    if moved.bottom > frame[0] or moved.right > frame[1]:
-        return
-    window = WINDOWS.place(moved, frame, current)
-    if window != current:
-        assert window == WINDOWS.place(moved, frame)  # where it was before does not matter any more
-    else:
-        assert window.top <= moved.top
-        assert window.left <= moved.left
-        assert moved.bottom <= window.top + window.side
-        assert moved.right <= window.left + window.side
-
-
-def test_an_object_that_shrinks_or_grows_gets_a_window_of_another_size():
-    frame = (2048, 2048)
-    large = WINDOWS.place(Place(900, 900, 1000, 1000), frame)
-    assert large.side == 512
-    small = WINDOWS.place(Place(950, 950, 970, 970), frame, large)
-    assert small.side == 256
-    assert WINDOWS.place(Place(940, 940, 990, 990), frame, small) == small
-    assert WINDOWS.place(Place(700, 700, 1000, 1000), frame, small) is not small
-    assert WINDOWS.place(Place(500, 500, 1100, 1100), frame, small) is None
-
-
-def test_a_frame_that_is_hardly_larger_than_the_network_has_no_windows():
-    assert WINDOWS.place(Place(5, 5, 9, 9), (511, 500)) is None
-    assert WINDOWS.around(Place(5, 5, 6, 6), (511, 500)) == []
-    assert [w.side for w in WINDOWS.around(Place(5, 5, 6, 6), (2048, 2048))] == [256, 512, 1024]
-
-
-# --- memories seen from another window ---------------------------------------------------------------
-
-
-def test_whole_cells_are_moved_without_mixing_them():
-    grid = torch.randn(1, 3, 16, 16)
-    rows, columns = axes(Window(128, 64, 256), Window(96, 128, 256), (1000, 1000))
-    seen = resampled(grid, rows, columns)
-    assert torch.equal(seen[..., :14, 4:], grid[..., 2:, :12])
-    assert torch.equal(seen[..., 0, :4], grid[..., 2, :1].expand(1, 3, 4))  # outside: the border
-    outside = resampled(grid, rows, columns, outside=-7.0)
-    assert (outside[..., :4] == -7).all()
-    assert (outside[..., 14:, :] == -7).all()
-    assert torch.equal(outside[..., :14, 4:], grid[..., 2:, :12])
-
-
-def test_a_grid_of_another_size_is_read_where_it_lies():
-    rows = torch.arange(16.0).view(1, 1, 16, 1).expand(1, 1, 16, 16)
-    seen = resampled(rows, Affine(0.5, 0.25), Affine(0.5, 0.25))  # the middle half, twice as large
-    expected = (torch.arange(16) + 0.5) / 2 + 4 - 0.5
-    assert torch.allclose(seen[0, 0, :, 3], expected)
 
 
 # --- masks -------------------------------------------------------------------------------------------
@@ -292,6 +193,56 @@ def test_neighbours_share_a_window_and_nobody_pays_for_the_whole_frame(nano, mon
     assert len(tracked_views) == 2
 
 
+def test_a_video_may_use_one_buffer_for_all_its_frames(nano):
+    class OneBuffer(Ball):
+        buffer = np.zeros((1024, 1280, 3), np.uint8)
+
+        def __getitem__(self, frame_index):
+            self.buffer[:] = super().__getitem__(frame_index)
+            return self.buffer
+
+    prompt = Prompt(0, 1, box=Box(286, 486, 314, 514))
+    with Session(OneBuffer(MOVING), nano) as session:
+        session.add_prompt(Prompt(0, 2, (Point(900, 700),)))
+        list(session.propagate(range(3)))
+        found = session.add_prompt(prompt).mask(1)
+    with Session(Ball(MOVING), nano) as session:
+        assert np.array_equal(found, session.add_prompt(prompt).mask(1))
+
+
+def test_an_object_keeps_its_memory_when_it_walks_out_of_the_window_of_its_prompt(nano):
+    video = Ball(MOVING)
+    views = nano.encode_image(video[0])
+    answer = nano.segment(views, Prompt(0, 1, mask=video.mask(0)), None)
+    (memory,) = nano.encode_memory(views, [answer], prompted=True)
+    for window in (Window(384, 256, 256), Window(384, 640, 256)):
+        seen = memory.seen_from(window, video.size)
+        assert torch.equal(seen.spatial_1chw, memory.memory.spatial_1chw)
+        place = memory.memory.centre_12 * 256 + torch.tensor([384.0, 128.0])
+        assert torch.allclose(seen.now_12 * 256 + torch.tensor([window.top, window.left]), place, atol=1e-3)
+
+
+def test_a_lost_object_is_searched_with_a_prompt_that_was_given_on_the_whole_frame(nano, monkeypatch):
+    video = Ball(MOVING)
+    views = nano.encode_image(video[0])
+    answer = nano.segment(views, Prompt(0, 1, mask=Ball(MOVING, radius=120).mask(0)), None)
+    (large,) = nano.encode_memory(views, [answer], prompted=True)
+    assert large.window is None
+    small = nano.segment(views, Prompt(0, 1, mask=video.mask(0)), None)
+    (last,) = nano.encode_memory(views, [small], prompted=False)
+    read = []
+    track = type(nano.whole_frames).track
+
+    def spied(model, features, memories):
+        read.extend(memories)
+        return [replace(found, visible=False) for found in track(model, features, memories)]
+
+    monkeypatch.setattr(type(nano.whole_frames), "track", spied)
+    nano.track(nano.encode_image(video[1]), [Recalled([(2.0, large)], [(1, last)])])
+    _, search = read
+    assert [memory for _, memory in search.conditioning] == [large.memory]
+
+
 # --- the switch, saved sessions ----------------------------------------------------------------------
 
 
@@ -303,6 +254,20 @@ def test_windows_can_be_switched_off_and_exact_precision_has_none():
         assert not hasattr(session.model, "whole_frames")
 
 
+def test_a_saved_session_goes_on_as_it_was_with_or_without_windows(tmp_path):
+    video = Ball(MOVING[:3])
+    for windows in (True, False):
+        with open_session(video, device="cpu", windows=windows) as session:
+            session.add_prompt(Prompt(0, 1, mask=video.mask(0)))
+            list(session.propagate())
+            session.save(tmp_path / "s")
+        with open_session(tmp_path / "s", device="cpu", video=video) as session:
+            assert hasattr(session.model, "whole_frames") is windows
+            assert not any(session.masklets()[1][i].stale for i in range(3))
+    with open_session(tmp_path / "s", device="cpu", video=video, windows=True) as session:
+        assert all(session.masklets()[1][i].stale for i in range(1, 3))
+
+
 def test_memories_of_windows_survive_as_arrays(nano):
     video = Ball(MOVING)
     views = nano.encode_image(video[0])
@@ -312,21 +277,11 @@ def test_memories_of_windows_survive_as_arrays(nano):
     for one in (memory, memory.faded()):
         again = nano.memory_from(nano.memory_arrays(one))
         assert (again.window, again.place, again.nbytes) == (one.window, one.place, one.nbytes)
-        assert torch.equal(again.memory.pointer_1d, one.memory.pointer_1d)
-        assert (again.whole is None) == (one.whole is None)
-    with pytest.raises(ValueError, match="a window or place does not hold"):
-        nano.memory_from(nano.memory_arrays(memory) | {"window": np.zeros(2, np.int64)})
-
-
-# --- overlap -----------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 2**16 - 1), st.integers(0, 2**16 - 1), st.integers(0, 5), st.integers(0, 5))
-def test_the_overlap_of_run_lengths_is_the_iou_of_their_masks(one, other, down, right):
-    first, second = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
-    for mask, bits, top, left in ((first, one, 0, 0), (second, other, down, right)):
-        mask[top : top + 4, left : left + 4] = np.array([bits >> i & 1 for i in range(16)], bool).reshape(
-            4, 4
-        )
-    encoded: list[RunLengths] = [masks.encode(first), masks.encode(second)]
-    assert masks.overlap(*encoded) == pytest.approx(masks.iou(first, second))
+        for mine, theirs in ((again.memory, one.memory), (again.whole, one.whole)):
+            assert (mine is None) == (theirs is None)
+            for name in ("pointer_1d", "spatial_1chw", "mask_11hw", "centre_12") if mine is not None else ():
+                first, second = getattr(mine, name), getattr(theirs, name)
+                assert first is second is None or torch.equal(first, second)
+    for broken in ([0, 0], [0, 0, 0], [-16, 0, 256], [0, 0, 32]):
+        with pytest.raises(ValueError, match="window"):
+            nano.memory_from(nano.memory_arrays(memory) | {"window": np.array(broken, np.int64)})

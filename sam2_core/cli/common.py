@@ -31,7 +31,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-windows",
         dest="windows",
-        action="store_false",
+        action="store_const",
+        const=False,
         help="squeeze whole frames into the model's input, however small the objects are on them",
     )
 
@@ -39,7 +40,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def model_of(options: argparse.Namespace) -> VideoModel:
     """The model that was asked for; nano by default."""
     return plugins.load_model(
-        options.model or "nano", options.device, options.precision, windows=options.windows
+        options.model or "nano", options.device, options.precision, windows=options.windows is not False
     )
 
 

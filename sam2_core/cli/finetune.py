@@ -114,7 +114,9 @@ def run(options: argparse.Namespace) -> int:
         _compare(
             held_out,
             before,
-            plugins.load_model(weights, options.device, options.precision, windows=options.windows),
+            plugins.load_model(
+                weights, options.device, options.precision, windows=options.windows is not False
+            ),
         )
     return 0
 

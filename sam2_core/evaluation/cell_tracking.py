@@ -100,14 +100,16 @@ def _write_reference(truth: Truth, cells: Cells, video: Video, folder: Path) -> 
     written = ctc.export(_dense(truth.objects), video, folder)
     for part in ("TRA", "SEG"):
         (folder / part).mkdir()
-    for frame_index, file in enumerate(sorted(written.glob("mask*.tif"))):
+    files = sorted(written.glob("mask*.tif"))
+    digits = [file.stem.removeprefix("mask") for file in files]  # as of the result: names are sorted as text
+    for frame_index, file in enumerate(files):
         if cells.outlines is None and frame_index in truth.frames:
-            shutil.copy(file, folder / "SEG" / f"man_seg{frame_index:03d}.tif")
-        file.rename(folder / "TRA" / f"man_track{frame_index:03d}.tif")
+            shutil.copy(file, folder / "SEG" / f"man_seg{digits[frame_index]}.tif")
+        file.rename(folder / "TRA" / f"man_track{digits[frame_index]}.tif")
     for frame_index, file in (cells.outlines or {}).items():
         if frame_index >= len(video):
             raise ExportError(f"{str(file)!r} is of no frame; the video has {len(video)}")
-        _write_outlines(file, video.size, folder / "SEG" / f"man_seg{frame_index:03d}.tif")
+        _write_outlines(file, video.size, folder / "SEG" / f"man_seg{digits[frame_index]}.tif")
     table = (written / "res_track.txt").read_text(encoding="ascii")
     if cells.lineage is not None:
         table = _with_parents(table, _parents(cells.lineage), [*truth.objects])

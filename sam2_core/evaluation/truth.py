@@ -108,9 +108,9 @@ class Cells:
     """What a sequence of the Cell Tracking Challenge holds besides the tracks, which are its ground truth.
 
     Attributes:
-        lineage: the table of the tracks (``man_track.txt``); None if nobody knows of divisions. outlines:
-        by frame index, the label image of whole cells (``SEG/man_seg*.tif``), whose numbers need not
-            be those of the tracks; None if the tracks themselves are whole cells.
+        lineage: the table of the tracks (``man_track.txt``); None if nobody knows of divisions.
+        outlines: by frame index, the label image of whole cells (``SEG/man_seg*.tif``), whose numbers need
+            not be those of the tracks; None if the tracks themselves are whole cells.
     """
 
     lineage: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -40,23 +41,26 @@ def resampled(
         ``(n, d, h, w)``, the cells of the wanted view.
     """
     height, width = grid_ndhw.shape[-2:]
-    row_weights, row_inside = _weights(height, rows, grid_ndhw)
-    column_weights, column_inside = _weights(width, columns, grid_ndhw)
-    seen_ndhw = row_weights @ grid_ndhw.float() @ column_weights.T
+    device = grid_ndhw.device
+    row_weights, row_inside = _weights(height, rows, device)
+    column_weights, column_inside = _weights(width, columns, device)
+    with torch.autocast(device.type, enabled=False):  # whatever the caller has switched on
+        seen_ndhw = row_weights @ grid_ndhw.float() @ column_weights.T
     if outside is not None:
         inside_hw = row_inside[:, None] & column_inside
         seen_ndhw = torch.where(inside_hw, seen_ndhw, outside)
     return seen_ndhw.to(grid_ndhw.dtype)
 
 
-def _weights(count: int, where: Affine, like: Tensor) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=256)
+def _weights(count: int, where: Affine, device: torch.device) -> tuple[Tensor, Tensor]:
     """How much of each cell goes into each wanted one, ``(wanted, count)``, and which of those lie inside."""
     wanted = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     cells = ((wanted * where.scale + where.offset) * count - 0.5).mul(_GRAIN).round() / _GRAIN
-    inside = (cells > -1) & (cells < count)
+    inside = (cells >= -0.5) & (cells <= count - 0.5)
     cells = cells.clamp(0, count - 1)
     low = cells.floor().long()
     share = (cells - low).float()
     every = torch.arange(count)
     weights = (every == low[:, None]) * (1 - share[:, None]) + (every == low[:, None] + 1) * share[:, None]
-    return weights.to(like.device), inside.to(like.device)
+    return weights.to(device), inside.to(device)

@@ -34,6 +34,10 @@ BATCH_BYTES = 2 * 2**30
 """What the objects of one call may take while it runs, at most (nano: 64 objects; 1024 pixels: about ten)."""
 
 
+MOST_SHIFTED = 1 / 2
+"""Of a side: so far is a memory shifted at most, if it does not move with its object anyway."""
+
+
 def batch_of(config: SAM2Config) -> int:
     """How many objects share a call: at least one, at most ``BATCH``, within ``BATCH_BYTES``.
 
@@ -91,17 +95,20 @@ class Sam2Memory:
         mask_11hw: the mask's logits, for a network that is given them on the next frame; None for others, and
             when faded.
         centre_12: where the object was, for the same networks (``motion.centres``).
+        now_12: the same place in the view in which the memory is read, if that is not where it was made
+            (decision record 13).
     """
 
     spatial_1chw: Tensor | None
     pointer_1d: Tensor
     mask_11hw: Tensor | None = None
     centre_12: Tensor | None = None
+    now_12: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that it takes."""
-        tensors = (self.spatial_1chw, self.pointer_1d, self.mask_11hw, self.centre_12)
+        tensors = (self.spatial_1chw, self.pointer_1d, self.mask_11hw, self.centre_12, self.now_12)
         return sum(t.numel() * t.element_size() for t in tensors if t is not None)
 
     def faded(self) -> Sam2Memory:
@@ -109,15 +116,29 @@ class Sam2Memory:
         return Sam2Memory(None, self.pointer_1d)
 
     def seen_from(self, rows: Affine, columns: Affine) -> Sam2Memory:
-        """The same in another view, whose rows and columns lie there in this one."""
+        """The same in another view, whose rows and columns lie there in this one.
+
+        Memories that move with the object (decision record 11) keep their grid between views of one size: its
+        centre is moved to where the object is, whatever lies between. Others are shifted while half of them
+        stays in view; beyond that they stay as they are, with the object somewhere about the middle.
+        """
         spatial, mask, centre = self.spatial_1chw, self.mask_11hw, self.centre_12
-        offset, scale = zip(*((axis.offset, axis.scale) for axis in (rows, columns)), strict=True)
-        return Sam2Memory(
-            None if spatial is None else resampled(spatial, rows, columns),
-            self.pointer_1d,
-            None if mask is None else resampled(mask, rows, columns, outside=-CLAMP),
-            None if centre is None else (centre - centre.new_tensor(offset)) / centre.new_tensor(scale),
-        )
+        if mask is not None:
+            mask = resampled(mask, rows, columns, outside=-CLAMP)
+        place = None if centre is None else _place_in(centre, rows, columns)
+        moves = centre is not None and not bool(centre.isnan().any())
+        far = max(abs(rows.offset), abs(columns.offset)) > MOST_SHIFTED
+        if rows.scale == columns.scale == 1 and (moves or far):
+            return Sam2Memory(spatial, self.pointer_1d, mask, centre, place)
+        if spatial is not None:
+            spatial = resampled(spatial, rows, columns)
+        return Sam2Memory(spatial, self.pointer_1d, mask, place)
+
+
+def _place_in(centre_12: Tensor, rows: Affine, columns: Affine) -> Tensor:
+    """A place of one view in another, whose rows and columns lie there in the one."""
+    offset, scale = zip(*((axis.offset, axis.scale) for axis in (rows, columns)), strict=True)
+    return (centre_12 - centre_12.new_tensor(offset)) / centre_12.new_tensor(scale)
 
 
 class Sam2Model:

@@ -90,7 +90,11 @@ def to_tokens(network: SAM2, group: Sequence[Memories]) -> MemoryTokens:
     def centres(kind: str, index: int) -> Tensor:
         return stack(kind, index, "centre_12")
 
-    now_at = _now_at(first, centres) if network.config.previous_mask_tracking else None
+    def places(kind: str, index: int) -> Tensor:
+        memories = [getattr(m, kind)[index][1] for m in group]
+        return torch.cat([m.centre_12 if m.now_12 is None else m.now_12 for m in memories]).float()
+
+    now_at = _now_at(first, places) if network.config.previous_mask_tracking else None
 
     def spatial(kind: str, index: int) -> Tensor:
         memory = stack(kind, index, "spatial_1chw")

@@ -19,7 +19,7 @@ def around(points: Iterable[Point], place: Place | None) -> Place:
     """The rectangle of points and of a place."""
     found = place
     for point in points:
-        row, column = int(np.floor(point.y)), int(np.floor(point.x))
+        row, column = int(np.floor(point.y + 0.5)), int(np.floor(point.x + 0.5))
         found = Place(row, column, row + 1, column + 1).joined(found)
     if found is None:
         raise ValueError("neither points nor a place")

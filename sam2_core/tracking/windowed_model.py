@@ -32,7 +32,8 @@ class Views:
 
     def __init__(self, model: Sam2Model, image: Image) -> None:
         self.size = (image.shape[0], image.shape[1])
-        self._model, self._image = model, image
+        # A copy: windows are cut out of it later, and the caller may use his buffer for another frame.
+        self._model, self._image = model, np.array(image)
         self._encoded: dict[Window | None, Frame] = {}
         self._mirrored: Frame | None = None
 
@@ -60,8 +61,9 @@ class Views:
             return self._image
         top, left, side = window.top, window.left, window.side
         part = self._image[top : top + side, left : left + side]
-        missing = [(0, side - length) for length in part.shape[:2]]
-        return np.pad(part, [*missing, (0, 0)], mode="edge") if any(map(any, missing)) else part
+        if part.shape[:2] == (side, side):
+            return part
+        return np.pad(part, [*((0, side - length) for length in part.shape[:2]), (0, 0)], mode="edge")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,46 +158,48 @@ class WindowedModel:
         The reading that stays the same when looked at from farther away is the object; a part of a large one,
         or junk around a tiny one, changes. If none does, the whole frame has the word.
         """
-        whole = self._on_whole_image(features, click)
-        place = around(click.points, None)
-        windows = self._windows.around(place, features.size)
-        if not windows or not self._fits(whole, windows[-1]):
-            return whole
-        wider = self._readings(features, None, click)
-        steady: tuple[float, Window | None, Segmentation] = (0.0, None, whole)
+        wide = self._readings(features, None, click)
+        windows = self._windows.around(around(click.points, None), features.size)
+        if windows and wide and self._fits(wide[0], windows[-1]):
+            agreement, window, reading = self._steadiest(features, click, windows, wide)
+            if reading is not None and agreement >= STEADY:
+                return self._segment_in(features, window, replace(click, previous=reading.encoded), None)
+        if wide and self.network.config.mirrored_clicks:
+            reading = self._steadiest_mirrored(features, click, wide)
+            return self._segment_in(features, None, replace(click, previous=reading.encoded), None)
+        return self._segment_in(features, None, click, None)
+
+    def _steadiest(
+        self, features: Views, click: Prompt, windows: Sequence[Window], wide: Sequence[Segmentation]
+    ) -> tuple[float, Window | None, Segmentation | None]:
+        """The reading on which two neighbouring sizes agree most: their IoU, and the smaller window."""
+        best: tuple[float, Window | None, Segmentation | None] = (0.0, None, None)
         for window in reversed(windows):
             closer = self._readings(features, window, click)
             pairs = (
-                (masks.overlap(near.encoded, far.encoded), window, near) for near in closer for far in wider
+                (masks.overlap(near.encoded, far.encoded), window, near) for near in closer for far in wide
             )
-            steady = max([steady, *pairs], key=operator.itemgetter(0))
-            wider = closer
-        agreement, chosen, reading = steady
-        if agreement < STEADY:
-            return whole
-        return self._segment_in(features, chosen, replace(click, previous=reading.encoded), None)
+            best = max([best, *pairs], key=operator.itemgetter(0))
+            wide = closer
+        return best
 
-    def _on_whole_image(self, features: Views, click: Prompt) -> Segmentation:
-        """The whole frame's answer to a click; of nano, the reading that its mirror image gives too."""
-        if not self.network.config.mirrored_clicks:
-            return self._segment_in(features, None, click, None)
-        width = features.size[1]
-        turned = self.whole_frames.candidates(features.mirrored, mirrored_click(click, width))
+    def _steadiest_mirrored(
+        self, features: Views, click: Prompt, wide: Sequence[Segmentation]
+    ) -> Segmentation:
+        """The reading of the whole frame that its mirror image gives too, weighed by predicted IoU."""
+        turned = self.whole_frames.candidates(features.mirrored, mirrored_click(click, features.size[1]))
         others = [mirrored(reading.encoded) for reading in turned]
 
         def steadiness(reading: Segmentation) -> float:
             return reading.score * max(masks.overlap(reading.encoded, other) for other in others)
 
-        best = max(self.whole_frames.candidates(features[None], click), key=steadiness)
-        if best.encoded.area:
-            click = replace(click, previous=best.encoded)
-        return self._segment_in(features, None, click, None)
+        return max(wide, key=steadiness)
 
     def _readings(self, features: Views, window: Window | None, click: Prompt) -> list[Segmentation]:
-        """The readings of a click that fit the window."""
+        """The readings of a click that fit the window, best predicted IoU first."""
         found = self.whole_frames.candidates(features[window], prompt_in(click, window))
-        readings = (_on_frame(reading, window, features.size) for reading in found)
-        return [reading for reading in readings if reading.visible and self._fits(reading, window)]
+        readings = [on_frame(reading, window, features.size) for reading in found]
+        return [reading for reading in readings if reading.encoded.area and self._fits(reading, window)]
 
     def _fits(self, found: Segmentation, window: Window | None) -> bool:
         """Whether an object is not too large for a window, if it is there at all."""
@@ -212,10 +216,10 @@ class WindowedModel:
         return _on_frame(found, window, features.size)
 
     def candidates(self, features: Views, prompt: Prompt) -> Sequence[Segmentation]:
-        """Three readings of a single click, one of anything else."""
+        """Three readings of a single click, in the window of its answer; one of anything else."""
         window = self.segment(features, prompt, None).raw.window
         found = self.whole_frames.candidates(features[window], prompt_in(prompt, window))
-        return [_on_frame(reading, window, features.size) for reading in found]
+        return [on_frame(reading, window, features.size) for reading in found]
 
     def _window(self, features: Views, place: Place, current: Window | None) -> Window | None:
         return self._windows.place(place, features.size, current)
@@ -307,6 +311,8 @@ class WindowedModel:
     def memory_from(self, arrays: Mapping[str, NDArray[Any]]) -> WindowedMemory:
         """The memory with these arrays."""
         window, place = (_numbers(arrays[name], count) for name, count in (("window", 3), ("place", 4)))
+        if window != [-1, -1, -1] and (min(window) < 0 or window[2] < self._image_size):
+            raise ValueError(f"there is no window {window}")
         parts: dict[str, dict[str, NDArray[Any]]] = {"memory": {}, "whole": {}}
         for name, array in arrays.items():
             part, _, rest = name.partition(".")
@@ -346,8 +352,11 @@ def _seen_from(memories: Memories, window: Window | None, frame: tuple[int, int]
 
 def _prompted(memories: Memories) -> Recalled:
     """What a search on the whole frame reads: the prompted frames."""
-    wide = [(steps, memory.whole) for steps, memory in memories.conditioning if memory.whole is not None]
-    return Recalled(wide, [])
+    wide = [
+        (steps, memory.memory if memory.window is None else memory.whole)
+        for steps, memory in memories.conditioning
+    ]
+    return Recalled([(steps, memory) for steps, memory in wide if memory is not None], [])
 
 
 def load(path: Path, device: str, precision: str, name: str) -> WindowedModel | Sam2Model:

@@ -25,7 +25,7 @@ def squashed(clip: Clip, size: int) -> Clip:
 def cropped(rng: Random, clip: Clip, size: int) -> Clip:
     """A part of the frames around a place on an object of the first frame, at the network's size.
 
-    Its sides are between ``size`` pixels, so that nothing is lost by resizing, and those of the frame.
+    Its sides are between about ``size`` pixels, so that little is lost by resizing, and those of the frame.
 
     Args:
         rng: the source of randomness.

@@ -71,7 +71,7 @@ def with_divisions(rng: Random, clip: Clip, share: float) -> Clip:
     free = (~taken).nonzero()[:, 0].tolist()
     born: list[int] = []
     for row in clip.table[:, 1:]:
-        if not rng.chance(share):
+        if not rng.chance(share) or not row.any():
             continue
         label = int(row.float().argmax()) + 1
         late = len(frames) > 1 and not rng.chance(_BEFORE)

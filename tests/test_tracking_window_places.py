@@ -1,0 +1,139 @@
+"""Where windows lie, how a grid of one is read in another, and how much two masks overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sam2_core import masks
+from sam2_core.models.resampling import Affine, resampled
+from sam2_core.results import RunLengths
+from sam2_core.tracking.windows import CELL, Place, Window, Windows, axes
+
+WINDOWS = Windows(256)
+LENGTHS = st.integers(16, 5000)
+
+
+# --- where windows lie -------------------------------------------------------------------------------
+
+
+@st.composite
+def situations(draw):
+    """The height and width of a frame, and a place on it."""
+    frame = draw(LENGTHS), draw(LENGTHS)
+    spans = []
+    for length in frame:
+        low = draw(st.integers(0, length - 1))
+        spans.append((low, draw(st.integers(low + 1, min(length, low + 700)))))
+    (top, bottom), (left, right) = spans
+    return frame, Place(top, left, bottom, right)
+
+
+@given(situations())
+def test_an_object_lies_in_its_window_with_ground_around_it(situation):
+    frame, place = situation
+    window = WINDOWS.place(place, frame)
+    if window is None:
+        assert 4 * place.extent > 256 or max(frame) < 512
+        return
+    assert place.extent <= window.side / 4
+    assert max(frame) >= 2 * window.side
+    room = window.side / 16
+    for low, high, origin, length in (
+        (place.top, place.bottom, window.top, frame[0]),
+        (place.left, place.right, window.left, frame[1]),
+    ):
+        assert origin == 0 or low - origin >= room
+        assert origin + window.side >= length or origin + window.side - high >= room
+        cell = window.side // 256 * CELL
+        assert origin % cell == 0
+        assert 0 <= origin < length
+
+
+@given(situations(), situations())
+def test_a_window_is_kept_while_the_object_fits_and_left_when_it_does_not(before, now):
+    frame, place = before
+    current = WINDOWS.place(place, frame)
+    if current is None:
+        return
+    assert WINDOWS.place(place, frame, current) == current
+    _, moved = now
+    if moved.bottom > frame[0] or moved.right > frame[1]:
+        return
+    window = WINDOWS.place(moved, frame, current)
+    if window != current:
+        assert window == WINDOWS.place(moved, frame)  # where it was before does not matter any more
+    else:
+        assert window.top <= moved.top
+        assert window.left <= moved.left
+        assert moved.bottom <= window.top + window.side
+        assert moved.right <= window.left + window.side
+
+
+def test_an_object_that_shrinks_or_grows_gets_a_window_of_another_size():
+    frame = (2048, 2048)
+    large = WINDOWS.place(Place(900, 900, 1000, 1000), frame)
+    assert large.side == 512
+    small = WINDOWS.place(Place(950, 950, 970, 970), frame, large)
+    assert small.side == 256
+    assert WINDOWS.place(Place(940, 940, 990, 990), frame, small) == small
+    assert WINDOWS.place(Place(700, 700, 1000, 1000), frame, small) is None
+    assert WINDOWS.place(Place(500, 500, 1100, 1100), frame, small) is None
+
+
+def test_a_frame_that_is_hardly_larger_than_the_network_has_no_windows():
+    assert WINDOWS.place(Place(5, 5, 9, 9), (511, 500)) is None
+    assert WINDOWS.around(Place(5, 5, 6, 6), (511, 500)) == []
+    assert [w.side for w in WINDOWS.around(Place(5, 5, 6, 6), (2048, 2048))] == [256, 512, 1024]
+
+
+# --- memories seen from another window ---------------------------------------------------------------
+
+
+def test_whole_cells_are_moved_without_mixing_them():
+    grid = torch.randn(1, 3, 16, 16)
+    rows, columns = axes(Window(128, 64, 256), Window(96, 128, 256), (1000, 1000))
+    seen = resampled(grid, rows, columns)
+    assert torch.equal(seen[..., :14, 4:], grid[..., 2:, :12])
+    assert torch.equal(seen[..., 0, :4], grid[..., 2, :1].expand(1, 3, 4))  # outside: the border
+    outside = resampled(grid, rows, columns, outside=-7.0)
+    assert (outside[..., :4] == -7).all()
+    assert (outside[..., 14:, :] == -7).all()
+    assert torch.equal(outside[..., :14, 4:], grid[..., 2:, :12])
+
+
+def test_a_grid_of_another_size_is_read_where_it_lies():
+    rows = torch.arange(16.0).view(1, 1, 16, 1).expand(1, 1, 16, 16)
+    seen = resampled(rows, Affine(0.5, 0.25), Affine(0.5, 0.25))  # the middle half, twice as large
+    expected = (torch.arange(16) + 0.5) / 2 + 4 - 0.5
+    assert torch.allclose(seen[0, 0, :, 3], expected)
+
+
+def test_what_lies_outside_of_a_grid_starts_at_its_edge():
+    ones = torch.ones(1, 1, 16, 16)
+    for shift, inside in ((-0.49 / 16, 16), (-0.51 / 16, 15), (-1.49 / 16, 15), (-1.51 / 16, 14)):
+        seen = resampled(ones, Affine(1.0, shift), Affine(1.0, 0.0), outside=0.0)
+        assert int((seen[0, 0, :, 0] > 0).sum()) == inside
+
+
+def test_autocast_of_the_caller_changes_nothing():
+    grid = torch.randn(1, 2, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(resampled(grid, Affine(1.0, 0.0), Affine(1.0, 0.0)), grid)
+
+
+# --- overlap -----------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**16 - 1), st.integers(0, 2**16 - 1), st.integers(0, 5), st.integers(0, 5))
+def test_the_overlap_of_run_lengths_is_the_iou_of_their_masks(one, other, down, right):
+    first, second = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
+    for mask, bits, top, left in ((first, one, 0, 0), (second, other, down, right)):
+        mask[top : top + 4, left : left + 4] = np.array([bits >> i & 1 for i in range(16)], bool).reshape(
+            4, 4
+        )
+    encoded: list[RunLengths] = [masks.encode(first), masks.encode(second)]
+    assert masks.overlap(*encoded) == pytest.approx(masks.iou(first, second))
