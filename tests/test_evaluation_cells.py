@@ -39,6 +39,14 @@ def test_the_reference_against_itself_is_perfect_and_nothing_is_said_on_the_way(
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_sequence_of_more_than_a_thousand_frames_is_compared_frame_by_frame():
+    """Files are sorted by name: with too few digits frame 1000 would come before frame 101."""
+    size, frames = (16, 48), range(1003)
+    moving = {1: {t: box(size, 4, t * 40 // 1003, 6, 6) for t in frames}}
+    found = measure(masklets_of(moving), truth(moving, frames), Cells(), Grey(size, len(frames)))
+    assert found == {"SEG": 1, "DET": 1, "TRA": 1, "LNK": 1}
+
+
 def test_cells_that_nobody_tracked_are_missed():
     """8 of 12 nodes: DET is their share; 6 of 9 links; TRA weighs nodes by 10 and links by 1.5."""
     tracked = {i: THREE[i] for i in (1, 2)}
