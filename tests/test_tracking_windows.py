@@ -120,6 +120,42 @@ def test_a_mirrored_mask_is_the_mask_of_the_mirror_image():
     assert click.points == (Point(9.75, 3),)
 
 
+def test_a_click_in_a_field_on_an_empty_canvas_is_its_object_and_not_the_field(nano):
+    field = Ball([(250, 260)], size=(512, 512))
+    canvas = np.zeros((2048, 2048, 3), np.uint8)
+    canvas[700:1212, 600:1112] = field[0]
+    truth = np.zeros((2048, 2048), bool)
+    truth[700:1212, 600:1112] = field.mask(0)
+    found = nano.segment(nano.encode_image(canvas), Prompt(0, 1, (Point(860, 950),)), None)
+    assert masks.iou(found.encoded.decode(), truth) > 0.75
+
+
+def test_clicks_and_specks_far_away_do_not_take_the_object_out_of_its_window(nano):
+    video = Ball(MOVING)
+    views = nano.encode_image(video[0])
+    near, far = Point(300, 500), Point(1200, 40, positive=False)
+    speck = video.mask(0)
+    speck[1000, 1200] = True
+    click = nano.segment(views, Prompt(0, 1, (near,)), None)
+    refined = nano.segment(views, Prompt(0, 1, (near, far)), click)
+    boxed = nano.segment(views, Prompt(0, 1, (far,), box=Box(286, 486, 314, 514)), None)
+    painted = nano.segment(views, Prompt(0, 1, mask=speck), None)
+    for found in (refined, boxed, painted):
+        assert found.raw.window.side == 256
+        assert masks.iou(found.encoded.decode(), video.mask(0)) > 0.75
+    assert painted.encoded.decode()[1000, 1200]  # what was painted is kept
+
+
+def test_a_box_that_leaves_the_frame_is_read_as_what_lies_on_it(nano):
+    video = Ball([(500, 1270)])
+    views = nano.encode_image(video[0])
+    inside, beyond = (
+        nano.segment(views, Prompt(0, 1, box=Box(1256, 486, right, 514)), None) for right in (1279, 4000)
+    )
+    assert beyond.encoded == inside.encoded
+    assert masks.iou(inside.encoded.decode(), video.mask(0)) > 0.75
+
+
 def test_where_no_reading_fits_the_whole_frame_has_the_word(nano, monkeypatch):
     nothing = Segmentation(masks.encode(np.zeros((256, 256), bool)), 0.5, True)
     monkeypatch.setattr(nano.whole_frames, "candidates", lambda features, prompt: [nothing] * 3)

@@ -220,11 +220,14 @@ def read_results(file: Path, videos: Mapping[int, Mapping[str, Any]]) -> list[In
     """
     file = inside(file, "ytvis.json")
     with reading(file):
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(file.read_text(encoding="utf-8-sig"))
         rows = document["annotations"] if isinstance(document, dict) else document
         own = document.get("videos", []) if isinstance(document, dict) else []
         names = {int(video["id"]): video.get("file_names", []) for video in own}
-        return [_instance(given, videos, float(given["score"]), names) for given in rows]
+        found = [_instance(given, videos, float(given["score"]), names) for given in rows]
+        if not all(math.isfinite(instance.score) for instance in found):
+            raise ExportError("a score is no number")
+        return found
 
 
 def _instance(

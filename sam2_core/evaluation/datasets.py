@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sam2_core import saved
 from sam2_core.errors import ExportError
@@ -73,9 +74,14 @@ def _is_lvos(file: Path) -> bool:
     if not file.is_file():
         return False
     with reading(file):
-        videos = load_json(file).get("videos", {}).values()
-        objects = [of for video in videos for of in video.get("objects", {}).values()]
-        return any("frame_range" in of for of in objects)
+        videos = _values(load_json(file), "videos")
+        return any("frame_range" in of for video in videos for of in _values(video, "objects"))
+
+
+def _values(given: Any, name: str) -> list[dict[str, Any]]:
+    """The entries of a mapping inside another one, if that is what there is."""
+    inner = given.get(name) if isinstance(given, dict) else None
+    return [value for value in inner.values() if isinstance(value, dict)] if isinstance(inner, dict) else []
 
 
 def _sav_folders(folder: Path) -> Iterator[Sequence]:

@@ -109,7 +109,7 @@ def reading(path: Path) -> Iterator[None]:
 
 def load_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file; ExportError if it holds something else."""
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(document, dict):
         raise ExportError(f"it holds a {type(document).__name__}, not an object with keys")
     return document

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 from torch import Tensor
 
 from sam2_core.errors import ModelError, reason
@@ -86,7 +86,8 @@ def save(network: SAM2, path: Path, dtype: torch.dtype = torch.float32, **notes:
     """
     state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in network.state_dict().items()}
     config = network.config
-    save_file(state, path, notes | {"model": config.name, "image_size": str(config.image_size)})
+    notes |= {"model": config.name, "image_size": str(config.image_size)}
+    path.write_bytes(serialised(state, notes))  # safetensors' own file could be read by its writer alone
 
 
 def _read_pickle(path: Path) -> State:

@@ -35,18 +35,33 @@ def said(prompt: Prompt, before: Segmentation | None) -> Place:
         place = previous.joined(place)
     box = prompt.box
     corners = () if box is None else (Point(box.left, box.top), Point(box.right, box.bottom))
-    return around((*corners, *prompt.points), place)
+    inside = [point for point in prompt.points if point.positive]
+    if not (inside or corners or place):
+        return around(prompt.points, None)
+    return around((*corners, *inside), place)  # what is not the object may be anywhere
+
+
+def within(prompt: Prompt, frame: tuple[int, int]) -> Prompt:
+    """The prompt with its box cut at the borders of the frame: there is nothing to be seen beyond."""
+    box = prompt.box
+    if box is None:
+        return prompt
+    bottom, right = frame[0] - 1, frame[1] - 1
+    cut = Box(max(box.left, 0), max(box.top, 0), min(box.right, right), min(box.bottom, bottom))
+    return replace(prompt, box=cut) if cut.left < cut.right and cut.top < cut.bottom else prompt
 
 
 def prompt_in(prompt: Prompt, window: Window | None) -> Prompt:
-    """The prompt in the pixels of a window."""
+    """The prompt in the pixels of a window, without negative clicks beside it."""
     if window is None:
         return prompt
-    top, left = window.top, window.left
+    top, left, last = window.top, window.left, window.side - 0.5
     box = prompt.box
+    points = [Point(p.x - left, p.y - top, p.positive) for p in prompt.points]
+    seen = [p for p in points if -0.5 <= p.x <= last and -0.5 <= p.y <= last]
     return replace(
         prompt,
-        points=tuple(Point(p.x - left, p.y - top, p.positive) for p in prompt.points),
+        points=tuple(p for p in points if p.positive or p in seen or not seen),
         box=None if box is None else Box(box.left - left, box.top - top, box.right - left, box.bottom - top),
         mask=_mask_in(prompt.encoded_mask, window),
         previous=_mask_in(prompt.encoded_previous, window),
@@ -54,13 +69,12 @@ def prompt_in(prompt: Prompt, window: Window | None) -> Prompt:
 
 
 def _mask_in(mask: RunLengths | None, window: Window) -> RunLengths | None:
-    """A mask of the frame, which lies in the window, in its pixels."""
+    """What lies in the window of a mask of the frame, in its pixels."""
     if mask is None:
         return None
-    side = (window.side, window.side)
-    if not mask.area:
-        return masks.encode(np.zeros((0, 0), np.bool_), size=side)
-    return replace(mask, size=side, top=mask.top - window.top, left=mask.left - window.left)
+    top, left, side = mask.top - window.top, mask.left - window.left, window.side
+    inside = mask.crop()[max(0, -top) : max(0, side - top), max(0, -left) : max(0, side - left)]
+    return masks.encode(inside, size=(side, side), top=max(0, top), left=max(0, left))
 
 
 def on_frame(found: Segmentation, window: Window | None, frame: tuple[int, int]) -> Segmentation:

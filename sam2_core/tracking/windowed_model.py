@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,15 @@ from sam2_core.prompts import Prompt
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.bank import Recalled
 from sam2_core.tracking.sam2_model import Decoded, Frame, Sam2Memory, Sam2Model
-from sam2_core.tracking.window_prompts import around, mirrored, mirrored_click, on_frame, prompt_in, said
+from sam2_core.tracking.window_prompts import (
+    around,
+    mirrored,
+    mirrored_click,
+    on_frame,
+    prompt_in,
+    said,
+    within,
+)
 from sam2_core.tracking.windows import Place, Window, Windows, axes
 from sam2_core.types import Image
 
@@ -141,6 +151,7 @@ class WindowedModel:
 
     def segment(self, features: Views, prompt: Prompt, before: Segmentation | None) -> Segmentation:
         """The mask of a prompt, in the window that fits what the prompt says of the object's size."""
+        prompt = within(prompt, features.size)
         if before is None and sam2_prompts.is_ambiguous(prompt):
             return self._click(features, prompt)
         raw: Seen | None = None if before is None else before.raw
@@ -155,33 +166,22 @@ class WindowedModel:
     def _click(self, features: Views, click: Prompt) -> Segmentation:
         """The mask of a single click, which says nothing of the object's size.
 
-        The reading that stays the same when looked at from farther away is the object; a part of a large one,
-        or junk around a tiny one, changes. If none does, the whole frame has the word.
+        The smallest reading that stays the same when looked at from farther away is the object; a part of a
+        large one, or junk around a tiny one, changes. If none does, the whole frame has the word.
         """
-        wide = self._readings(features, None, click)
         windows = self._windows.around(around(click.points, None), features.size)
-        if windows and wide and self._fits(wide[0], windows[-1]):
-            agreement, window, reading = self._steadiest(features, click, windows, wide)
-            if reading is not None and agreement >= STEADY:
-                return self._segment_in(features, window, replace(click, previous=reading.encoded), None)
-        if wide and self.network.config.mirrored_clicks:
-            reading = self._steadiest_mirrored(features, click, wide)
-            return self._segment_in(features, None, replace(click, previous=reading.encoded), None)
-        return self._segment_in(features, None, click, None)
-
-    def _steadiest(
-        self, features: Views, click: Prompt, windows: Sequence[Window], wide: Sequence[Segmentation]
-    ) -> tuple[float, Window | None, Segmentation | None]:
-        """The reading on which two neighbouring sizes agree most: their IoU, and the smaller window."""
-        best: tuple[float, Window | None, Segmentation | None] = (0.0, None, None)
-        for window in reversed(windows):
-            closer = self._readings(features, window, click)
-            pairs = (
-                (masks.overlap(near.encoded, far.encoded), window, near) for near in closer for far in wide
-            )
-            best = max([best, *pairs], key=operator.itemgetter(0))
-            wide = closer
-        return best
+        read = cache(partial(self._readings, features, click))
+        if self.network.config.mirrored_clicks:  # a network that cannot judge its own large answers
+            found = _smallest_steady(read, windows)
+            if found is None and read(None):
+                found = None, self._steadiest_mirrored(features, click, read(None))
+        else:
+            large = bool(windows and read(None)) and not self._fits(read(None)[0], windows[-1])
+            found = None if large else _smallest_steady(read, windows)
+        if found is None:
+            return self._segment_in(features, None, click, None)
+        window, reading = found
+        return self._segment_in(features, window, replace(click, previous=reading.encoded), None)
 
     def _steadiest_mirrored(
         self, features: Views, click: Prompt, wide: Sequence[Segmentation]
@@ -195,7 +195,7 @@ class WindowedModel:
 
         return max(wide, key=steadiness)
 
-    def _readings(self, features: Views, window: Window | None, click: Prompt) -> list[Segmentation]:
+    def _readings(self, features: Views, click: Prompt, window: Window | None) -> list[Segmentation]:
         """The readings of a click that fit the window, best predicted IoU first."""
         found = self.whole_frames.candidates(features[window], prompt_in(click, window))
         readings = [on_frame(reading, window, features.size) for reading in found]
@@ -263,10 +263,16 @@ class WindowedModel:
             return {}
         coarse = zip(known, self.whole_frames.track(features[None], list(known.values())), strict=True)
         places = {i: place for i, one in coarse if one.visible and (place := Place.of(one.encoded))}
-        windows = {i: self._window(features, place, None) for i, place in places.items()}
+        windows = {i: self._near(features, place) for i, place in places.items()}
         near = {i: window for i, window in windows.items() if window is not None}  # else something large
         close = self._track_in(features, [lost[i] for i in near], list(near.values()))
         return {i: one for i, one in zip(near, close, strict=True) if one.visible}
+
+    def _near(self, features: Views, place: Place) -> Window | None:
+        """The window of something found, or the smallest into which it still fits."""
+        there = self._windows.around(place, features.size)
+        fitting = [window for window in there if self._windows.fits(place, window)]
+        return self._window(features, place, None) or next(iter(fitting), None)
 
     # --- memories --------------------------------------------------------------------------------
 
@@ -335,6 +341,18 @@ def _numbers(array: NDArray[Any], count: int) -> list[int]:
 
 def _distance(pair: tuple[float, Any]) -> float:
     return abs(pair[0])
+
+
+def _smallest_steady(
+    read: Callable[[Window | None], Sequence[Segmentation]], windows: Sequence[Window]
+) -> tuple[Window | None, Segmentation] | None:
+    """The reading of the smallest window with which the window of twice the size agrees."""
+    for window, wider in pairwise([*windows, None]):
+        pairs = [(masks.overlap(n.encoded, f.encoded), n) for n in read(window) for f in read(wider)]
+        agreement, reading = max(pairs, key=operator.itemgetter(0), default=(0.0, None))
+        if reading is not None and agreement >= STEADY:
+            return window, reading
+    return None
 
 
 def _on_frame(found: Segmentation, window: Window | None, frame: tuple[int, int]) -> Segmentation:

@@ -12,11 +12,18 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sam2_core.models.resampling import Affine
 from sam2_core.results import RunLengths
 
 CELL = 16
 """The stride of the coarsest features and of the memories, in pixels of the network's input."""
+
+
+SPECKS = 0.01
+"""Of a mask's pixels, so many at most on each side do not count for its place."""
 
 
 class Place(NamedTuple):
@@ -29,9 +36,12 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, mask: RunLengths) -> Place | None:
-        """The rectangle of a mask; None for an empty one."""
-        (height, width), top, left = mask.shape, mask.top, mask.left
-        return cls(top, left, top + height, left + width) if height else None
+        """The rectangle of a mask but for specks, which are no reason to see more; None for an empty one."""
+        if not mask.area:
+            return None
+        inside = mask.crop()
+        (top, bottom), (left, right) = (_middle_of(inside.sum(axis)) for axis in (1, 0))
+        return cls(mask.top + top, mask.left + left, mask.top + bottom, mask.left + right)
 
     @property
     def extent(self) -> int:
@@ -141,6 +151,14 @@ class Windows:
                 _spans(place, frame), (window.top, window.left), strict=True
             )
         )
+
+
+def _middle_of(counts: NDArray[np.int64]) -> tuple[int, int]:
+    """Start and end of what is left of an axis without the outermost pixels on either side."""
+    below = counts.cumsum()
+    beyond = SPECKS * below[-1]
+    start = int(np.searchsorted(below, beyond, "right"))
+    return start, int(np.searchsorted(below, below[-1] - beyond, "left")) + 1
 
 
 def _origin(centre: float, side: int, length: int, cell: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import time
@@ -229,8 +230,10 @@ class Trainer:
             "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(),
         }
+        content = io.BytesIO()  # torch's own writing says of a full disk that it "should not happen"
+        torch.save(state, content)
         with new_file(self.checkpoint) as part, part.open("wb") as file:
-            torch.save(state, file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
 
