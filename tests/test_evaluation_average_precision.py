@@ -223,6 +223,7 @@ def test_results_as_the_challenge_wants_them_are_read_whatever_form_run_lengths_
         ({"video_id": 4}, r"there is no video 4; the annotations have 1"),
         ({"segmentations": [None]}, r"an object of video 1 has 1 masks, the video 2 frames"),
         ({"score": None}, r"results\.json"),
+        ({"score": float("nan")}, r"a score is no number"),
         (
             {"segmentations": [{"size": [4, 4], "counts": [16]}, None]},
             r"a mask of \(4, 4\) pixels lies on an image",

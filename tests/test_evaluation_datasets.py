@@ -328,6 +328,8 @@ def test_annotations_that_cannot_be_placed_or_are_folders_are_named(make, spoil,
             Counted.LVOS,
         ),
         ({"dog": {"objects": {"1": {"category": "dog", "frames": ["00000"]}}}}, Counted.ALL),  # YouTube-VOS
+        ([1, 2], Counted.ALL),
+        ({"dog": {"objects": [1]}, "swan": None}, Counted.ALL),
         (None, Counted.ALL),
     ],
 )

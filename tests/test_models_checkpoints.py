@@ -95,6 +95,8 @@ def test_hub_names_are_those_of_transformers():
 def test_nano_is_written_and_read_back(tmp_path, nano, dtype):
     path = tmp_path / "nano.safetensors"
     checkpoints.save(nano, path, dtype, trained="not at all")
+    (path.parent / "other").touch()
+    assert path.stat().st_mode == (path.parent / "other").stat().st_mode  # not for its owner alone
     network = checkpoints.load(path)
     assert network.config == config("nano")
     assert not network.training
