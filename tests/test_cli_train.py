@@ -59,7 +59,7 @@ def test_weights_of_another_network_are_refused(tmp_path, capsys):
     assert "--weights copy is no nano; 'sam2 finetune' trains other models" in capsys.readouterr().err
 
 
-def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch):
+def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch, capsys):
     plan = tiny_plan(stages=(DecoderWarmUp(41, objects=2),))
     monkeypatch.setattr(train, "plan", lambda arguments: plan)
     assert main(["train", "--out", str(tmp_path), "--validate-every", "30", "--validation-clips", "1"]) == 0
@@ -69,6 +69,10 @@ def test_a_run_leaves_a_log_validations_and_weights(tmp_path, monkeypatch):
     assert {"stage", "seconds", "loss", "rate", "norm"} <= set(entries[0])
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 41
     assert (tmp_path / "test.safetensors").exists()
+    said = capsys.readouterr()
+    assert said.err == f"sam2: progress is in {tmp_path / 'log.jsonl'}\n"
+    assert said.out.splitlines()[0] == f"wrote {tmp_path / 'test.safetensors'}"
+    assert said.out.splitlines()[-1] == "after step 41"
     assert (tmp_path / "curves.png").exists()
 
 
@@ -78,7 +82,7 @@ def test_a_run_that_goes_on_with_another_seed_says_so_in_one_line(tmp_path, monk
     Trainer(tiny_plan(stages=stages), tmp_path).save()
     monkeypatch.setattr(train, "plan", lambda arguments: tiny_plan(stages=stages, seed=2))
     assert main(["train", "--out", str(tmp_path), "--validate-every", "0"]) == 0
-    (line,) = capsys.readouterr().err.splitlines()
+    line, _ = capsys.readouterr().err.splitlines()
     assert "with other seed; the run goes on at step 0" in line
 
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
 
 
 def begin(trainer: Trainer, options: argparse.Namespace) -> None:
-    """Send the log of the run to TensorBoard too, if that was asked for.
+    """Say where progress can be read, and send it to TensorBoard too, if that was asked for.
 
     Raises:
         ExportError: if its package is not there.
@@ -35,6 +35,7 @@ def begin(trainer: Trainer, options: argparse.Namespace) -> None:
 
     if options.tensorboard:
         trainer.log.events = Events(trainer.folder / EVENTS, trainer.step)
+    common.say(f"progress is in {trainer.log.path}")
 
 
 def draw(log: Path) -> list[Path]:

@@ -117,9 +117,12 @@ def run(options: argparse.Namespace) -> int:
         stopped = stopping.is_set() and trainer.plan.stage_at(trainer.step) is not None
     processes.leave()
     if processes.is_main:
-        curves.draw(trainer.log.path)
+        drawn = curves.draw(trainer.log.path)
         if stopped:
             common.say(f"stopped after step {trainer.step}; the same command goes on")
+        else:
+            weights = options.out / f"{trainer.plan.network.name}.safetensors"
+            print(*(f"wrote {path}" for path in (weights, *drawn)), f"after step {trainer.step}", sep="\n")
     return 130 if stopped else 0
 
 
