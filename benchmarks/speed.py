@@ -1,6 +1,6 @@
 """How fast a model answers a click and tracks, on two cores, through the session as a user would call it.
 
-    python benchmarks/speed.py [--model nano]
+    python benchmarks/speed.py [--model nano] [--no-windows]
 
 Prints the milliseconds of a click on a frame that is encoded already, and the frames per second of
 ``propagate`` with 1, 10 and 20 objects, over 60 frames of 640 x 480 that lie in memory.
@@ -31,9 +31,10 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="nano")
-    model, video = parser.parse_args().model, film()
+    parser.add_argument("--no-windows", dest="windows", action="store_false")
+    options, video = parser.parse_args(), film()
     for objects in (1, 10, 20):
-        with open_session(video, model=model) as session:
+        with open_session(video, model=options.model, windows=options.windows) as session:
             for index in range(objects):
                 box = Box(30 + 25 * index, 100, 90 + 25 * index, 180)
                 session.add_prompt(Prompt(0, index + 1, box=box))
