@@ -128,7 +128,7 @@ def test_a_model_that_cannot_be_loaded_leaves_no_video_open(
     reader = add(Reader())
     if interrupted:
 
-        def load(*args: object) -> object:
+        def load(*args: object, **options: object) -> object:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(plugins, "load_model", load)

@@ -85,8 +85,8 @@ def test_a_large_object_gets_the_masks_that_it_gets_without_windows(nano):
             assert np.array_equal(mine, theirs)
 
 
-def test_an_object_that_was_away_is_found_again_far_from_where_it_was(nano):
-    video = Ball([(200, 200), (202, 204), None, None, (800, 1000), (802, 1004)])
+def test_an_object_that_was_away_is_not_seen_meanwhile_and_found_again(nano):
+    video = Ball([(200, 200), (202, 204), None, None, (206, 216), (208, 220)])
     found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
     assert not found[2].any()
     assert not found[3].any()
