@@ -78,7 +78,7 @@ class Processes:
         self.any(False)
 
     def leave(self) -> None:
-        """Leave the others, when all are done: who leaves early makes gloo abort the last ones now and then."""
+        """Leave the others, when all are done: who leaves early makes gloo abort the last now and then."""
         if self.world_size > 1:
             distributed.barrier()
             distributed.destroy_process_group()
