@@ -166,7 +166,7 @@ def iou(first: Mask, second: Mask) -> float:
 
 
 def overlap(first: RunLengths, second: RunLengths) -> float:
-    """The same of two masks that are kept as run lengths, computed inside their rectangles."""
+    """Intersection over union of two masks of one size kept as run lengths, without decoding whole frames."""
     tops, lefts = (first.top, second.top), (first.left, second.left)
     bottoms = (first.top + first.shape[0], second.top + second.shape[0])
     rights = (first.left + first.shape[1], second.left + second.shape[1])

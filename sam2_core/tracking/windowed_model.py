@@ -308,9 +308,9 @@ class WindowedModel:
         arrays = {f"memory.{k}": v for k, v in self.whole_frames.memory_arrays(memory.memory).items()}
         if memory.whole is not None:
             arrays |= {f"whole.{k}": v for k, v in self.whole_frames.memory_arrays(memory.whole).items()}
-        numbers = [(-1, -1, -1) if window is None else (window.top, window.left, window.side)]
+        square = (-1, -1, -1) if window is None else (window.top, window.left, window.side)
         return arrays | {
-            "window": np.array(numbers[0], np.int64),
+            "window": np.array(square, np.int64),
             "place": np.array((-1, -1, -1, -1) if place is None else place, np.int64),
         }
 
