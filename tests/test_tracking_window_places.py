@@ -13,7 +13,8 @@ from sam2_core.models.resampling import Affine, resampled
 from sam2_core.results import RunLengths
 from sam2_core.tracking.windows import CELL, Place, Window, Windows, axes
 
-WINDOWS = Windows(256)
+WINDOWS = Windows.usual(256)
+LARGE = Windows.usual(1024)
 LENGTHS = st.integers(16, 5000)
 
 
@@ -32,15 +33,18 @@ def situations(draw):
     return frame, Place(top, left, bottom, right)
 
 
-@given(situations())
-def test_an_object_lies_in_its_window_with_ground_around_it(situation):
+@given(situations(), st.sampled_from([WINDOWS, LARGE]))
+def test_an_object_lies_in_its_window_with_ground_around_it(situation, windows):
     frame, place = situation
-    window = WINDOWS.place(place, frame)
+    window = windows.place(place, frame)
+    size, share, worth = windows.image_size, windows.largest_share, windows.worth
     if window is None:
-        assert 4 * place.extent > 256 or max(frame) < 512
+        assert place.extent > share * size or frame[0] * frame[1] < (worth * size) ** 2
         return
-    assert place.extent <= window.side / 4
-    assert max(frame) >= 2 * window.side
+    assert place.extent <= share * window.side
+    assert frame[0] * frame[1] >= (worth * window.side) ** 2
+    cell = window.side * CELL // size
+    assert cell * size == window.side * CELL
     room = window.side / 16
     for low, high, origin, length in (
         (place.top, place.bottom, window.top, frame[0]),
@@ -48,7 +52,6 @@ def test_an_object_lies_in_its_window_with_ground_around_it(situation):
     ):
         assert origin == 0 or low - origin >= room
         assert origin + window.side >= length or origin + window.side - high >= room
-        cell = window.side // 256 * CELL
         assert origin % cell == 0
         assert 0 <= origin < length
 
@@ -75,19 +78,52 @@ def test_a_window_is_kept_while_the_object_fits_and_left_when_it_does_not(before
 
 def test_an_object_that_shrinks_or_grows_gets_a_window_of_another_size():
     frame = (2048, 2048)
-    large = WINDOWS.place(Place(900, 900, 1000, 1000), frame)
+    large = WINDOWS.place(Place(800, 800, 1100, 1100), frame)
     assert large.side == 512
     small = WINDOWS.place(Place(950, 950, 970, 970), frame, large)
     assert small.side == 256
-    assert WINDOWS.place(Place(940, 940, 990, 990), frame, small) == small
-    assert WINDOWS.place(Place(700, 700, 1000, 1000), frame, small) is None
-    assert WINDOWS.place(Place(500, 500, 1100, 1100), frame, small) is None
+    assert WINDOWS.place(Place(900, 900, 1000, 1000), frame, small) == small
+    assert WINDOWS.place(Place(700, 700, 940, 940), frame, small).side == 368
+    assert WINDOWS.place(Place(300, 300, 1500, 1500), frame, small) is None
+
+
+def test_where_masks_are_fine_only_small_objects_get_windows():
+    place = Place(800, 800, 1100, 1100)
+    assert WINDOWS.place(place, (2160, 3840)).side == 512
+    assert LARGE.place(place, (2160, 3840)) is None
+    assert LARGE.holding(place, (2160, 3840)).side == 1024
+    assert LARGE.place(Place(800, 800, 1000, 1000), (2160, 3840)).side == 1024
 
 
 def test_a_frame_that_is_hardly_larger_than_the_network_has_no_windows():
-    assert WINDOWS.place(Place(5, 5, 9, 9), (511, 500)) is None
-    assert WINDOWS.around(Place(5, 5, 6, 6), (511, 500)) == []
-    assert [w.side for w in WINDOWS.around(Place(5, 5, 6, 6), (2048, 2048))] == [256, 512, 1024]
+    small = Place(5, 5, 9, 9)
+    assert WINDOWS.place(small, (300, 310)) is None
+    assert WINDOWS.place(small, (310, 310)) is not None
+    assert WINDOWS.around(small, (511, 500)) == []
+    assert [w.side for w in WINDOWS.around(small, (2048, 2048))] == [256, 512, 1024]
+
+
+def test_neighbours_share_a_window_and_large_objects_lie_in_the_middle_of_theirs():
+    places = [Place(500 + 30 * k, 600, 530 + 30 * k, 640) for k in range(4)]
+    assert len({WINDOWS.place(place, (1000, 1400)) for place in places}) <= 2
+    window = WINDOWS.place(Place(500, 600, 670, 770), (1000, 1400))
+    assert window.side == 256
+    assert abs(window.top + 128 - 585) <= CELL / 2
+    assert abs(window.left + 128 - 685) <= CELL / 2
+
+
+@given(st.tuples(LENGTHS, LENGTHS), st.sampled_from([256, 368, 512, 720]), st.data())
+def test_a_tour_sees_every_pixel_of_a_frame_near_the_middle_of_a_window(frame, side, data):
+    tour = WINDOWS.tour(side, frame)
+    assert len(set(tour)) == len(tour)
+    row, column = (data.draw(st.integers(0, length - 1)) for length in frame)
+
+    def near(at, origin, length):
+        middle = origin + side / 2
+        edge = (origin == 0 and at < middle) or (origin + side >= length and at > middle)
+        return edge or abs(at - middle) <= side / 4 + 1
+
+    assert any(near(row, w.top, frame[0]) and near(column, w.left, frame[1]) for w in tour)
 
 
 # --- memories seen from another window ---------------------------------------------------------------

@@ -11,16 +11,20 @@ from PIL import Image
 
 from sam2_core import Box, Point, Prompt, Session, load_model, masks, open_session
 from sam2_core.hookspecs import Segmentation
+from sam2_core.models.checkpoints import build
+from sam2_core.models.config import config
 from sam2_core.tracking.bank import Recalled
+from sam2_core.tracking.sam2_model import Sam2Model
 from sam2_core.tracking.window_prompts import mirrored, mirrored_click, on_frame
-from sam2_core.tracking.windows import Window
+from sam2_core.tracking.windowed_model import WindowedModel
+from sam2_core.tracking.windows import Window, Windows
 
 
 class Ball:
     """A small bright ball that moves over a large textured frame; it may be away for some frames."""
 
-    def __init__(self, centres, radius=14, size=(1024, 1280)):
-        self.size, self.centres, self.radius = size, centres, radius
+    def __init__(self, centres, radius=14, size=(1024, 1280), others=()):
+        self.size, self.centres, self.radius, self.others = size, centres, radius, others
         noise = np.random.default_rng(3).integers(20, 90, (16, 20, 3), np.uint8)
         self.ground = np.asarray(Image.fromarray(noise).resize(size[::-1], Image.Resampling.BICUBIC))
 
@@ -28,7 +32,9 @@ class Ball:
         return len(self.centres)
 
     def mask(self, frame_index):
-        centre = self.centres[frame_index]
+        return self.disk(self.centres[frame_index])
+
+    def disk(self, centre):
         if centre is None:
             return np.zeros(self.size, bool)
         rows, columns = np.ogrid[: self.size[0], : self.size[1]]
@@ -36,7 +42,8 @@ class Ball:
 
     def __getitem__(self, frame_index):
         image = self.ground.copy()
-        image[self.mask(frame_index)] = (230, 225, 190)
+        for mask in (self.mask(frame_index), *map(self.disk, self.others)):
+            image[mask] = (230, 225, 190)
         return image
 
 
@@ -78,19 +85,29 @@ def test_a_small_object_on_a_large_frame_is_followed_through_many_windows(nano, 
 
 
 def test_a_large_object_gets_the_masks_that_it_gets_without_windows(nano):
-    video = Ball([(500, 400 + 30 * i) for i in range(4)], radius=260)
-    for prompt in (Prompt(0, 1, box=Box(140, 240, 660, 760)), Prompt(0, 1, mask=video.mask(0))):
+    video = Ball([(500, 400 + 30 * i) for i in range(4)], radius=400)
+    for prompt in (Prompt(0, 1, box=Box(0, 100, 800, 900)), Prompt(0, 1, mask=video.mask(0))):
         with_windows = tracked(nano, video, prompt)
         for mine, theirs in zip(with_windows, tracked(nano.whole_frames, video, prompt), strict=True):
             assert np.array_equal(mine, theirs)
 
 
-def test_an_object_that_was_away_is_not_seen_meanwhile_and_found_again(nano):
-    video = Ball([(200, 200), (202, 204), None, None, (206, 216), (208, 220)])
+@pytest.mark.parametrize("there", [(206, 216), (200, 900), (500, 700)])
+def test_an_object_that_was_away_is_not_seen_meanwhile_and_found_again_anywhere(nano, there):
+    later = [(there[0] + 2 * i, there[1] + 4 * i) for i in range(14)]
+    video = Ball([(200, 200), (202, 204), None, None, *later])
     found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
     assert not found[2].any()
     assert not found[3].any()
-    assert masks.iou(found[5], video.mask(5)) > 0.6
+    overlaps = [masks.iou(found[i], video.mask(i)) for i in range(4, len(video))]
+    assert all(overlap > 0.6 for overlap in overlaps if overlap > 0)  # it, or nothing
+    assert overlaps[-1] > 0.6
+
+
+def test_among_look_alikes_nobody_is_taken_for_an_object_that_is_gone(nano):
+    video = Ball([(200, 200), (202, 204), *[None] * 12], others=[(500, 700), (500, 760), (560, 700)])
+    found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
+    assert not any(mask.any() for mask in found[2:])
 
 
 def test_an_object_at_the_border_keeps_a_mask_inside_the_frame(nano):
@@ -196,7 +213,6 @@ def test_readings_of_a_click_are_offered_in_the_window_of_its_mask(nano):
 
 def test_an_object_has_the_same_masks_whatever_is_tracked_beside_it():
     exact = load_model("nano", device="cpu", precision="exact")
-    from sam2_core.tracking.windowed_model import WindowedModel
 
     model, video = WindowedModel(exact), Ball(MOVING)
     alone = tracked(model, video, Prompt(0, 1, mask=video.mask(0)))
@@ -258,25 +274,44 @@ def test_an_object_keeps_its_memory_when_it_walks_out_of_the_window_of_its_promp
         assert torch.allclose(seen.now_12 * 256 + torch.tensor([window.top, window.left]), place, atol=1e-3)
 
 
-def test_a_lost_object_is_searched_with_a_prompt_that_was_given_on_the_whole_frame(nano, monkeypatch):
-    video = Ball(MOVING)
-    views = nano.encode_image(video[0])
-    answer = nano.segment(views, Prompt(0, 1, mask=Ball(MOVING, radius=120).mask(0)), None)
-    (large,) = nano.encode_memory(views, [answer], prompted=True)
+def test_a_network_whose_memories_stay_searches_the_whole_frame_for_it_as_it_was_prompted(monkeypatch):
+    torch.manual_seed(0)
+    network = build(config("sam2.1-tiny").at_size(64))
+    model = WindowedModel(Sam2Model(network, "random", torch.device("cpu"), "exact"), Windows(64))
+    video = Ball([(100, 100), (101, 103)], radius=6, size=(200, 240))
+    views = model.encode_image(video[0])
+    painted = model.segment(views, Prompt(0, 1, mask=Ball([(100, 100)], 60, (200, 240)).mask(0)), None)
+    (large,) = model.encode_memory(views, [painted], prompted=True)
+    small = model.segment(views, Prompt(0, 1, mask=video.mask(0)), None)
+    (prompted,) = model.encode_memory(views, [small], prompted=True)
+    (last,) = model.encode_memory(views, [small], prompted=False)
     assert large.window is None
-    small = nano.segment(views, Prompt(0, 1, mask=video.mask(0)), None)
-    (last,) = nano.encode_memory(views, [small], prompted=False)
-    read = []
-    track = type(nano.whole_frames).track
+    assert prompted.window is not None
+    read, answers = [], iter([False, True, True])
+    there = masks.encode(Ball([(20, 200)], 6, (200, 240)).mask(0))
 
-    def spied(model, features, memories):
-        read.extend(memories)
-        return [replace(found, visible=False) for found in track(model, features, memories)]
+    def spied(sam2, features, memories):
+        read.append((features, memories))
+        visible = next(answers)
+        (found,) = track(sam2, features, memories)
+        return [replace(found, visible=visible, encoded=there if features.size == video.size else near)]
 
-    monkeypatch.setattr(type(nano.whole_frames), "track", spied)
-    nano.track(nano.encode_image(video[1]), [Recalled([(2.0, large)], [(1, last)])])
-    _, search = read
-    assert [memory for _, memory in search.conditioning] == [large.memory]
+    near = masks.encode(np.ones((64, 64), bool))
+    track = Sam2Model.track
+    monkeypatch.setattr(Sam2Model, "track", spied)
+    recalled = Recalled([(3.0, large), (2.0, prompted)], [(1, last)])
+    (found,) = model.track(model.encode_image(video[1]), [recalled])
+    (_, first), (whole, search), (_, close) = read
+    assert len(first[0].recent) == 1
+    assert whole.size == video.size
+    assert [memory for _, memory in search[0].conditioning] == [large.memory, prompted.whole]
+    assert not search[0].recent
+    assert not close[0].recent  # where it was last says nothing any more
+    assert found.visible
+    window = found.raw.window
+    assert window.side == 64
+    assert window.top <= 14
+    assert window.left + window.side >= 206
 
 
 # --- the switch, saved sessions ----------------------------------------------------------------------

@@ -115,6 +115,12 @@ class Sam2Memory:
         """The object pointer alone."""
         return Sam2Memory(None, self.pointer_1d)
 
+    def moved_to(self, centre: Sequence[float]) -> Sam2Memory:
+        """The same of an object that is now there, row and column in 0..1, if its memories move with it."""
+        if self.centre_12 is None:
+            return self
+        return replace(self, now_12=self.centre_12.new_tensor([centre]))
+
     def seen_from(self, rows: Affine, columns: Affine) -> Sam2Memory:
         """The same in another view, whose rows and columns lie there in this one.
 

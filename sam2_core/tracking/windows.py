@@ -1,4 +1,4 @@
-"""Windows: square parts of a frame in which a small object is followed at its own resolution (ADR 13).
+"""Windows: square parts of a frame in which an object is followed at higher resolution (ADR 13).
 
 A network sees every image at one size. An object of 30 pixels on a frame of 2048 would be 4 pixels there; in
 a window of 256 pixels around it, it keeps its 30. Which window an object gets depends on where it was and on
@@ -9,7 +9,9 @@ share one, and whole cells of the feature grid apart, so that memories made in o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ from sam2_core.results import RunLengths
 CELL = 16
 """The stride of the coarsest features and of the memories, in pixels of the network's input."""
 
+COARSE = 512
+"""The masks of networks with an input up to this have at most 128 pixels a side."""
 
 SPECKS = 0.01
 """Of a mask's pixels, so many at most on each side do not count for its place."""
@@ -88,13 +92,19 @@ def axes(here: Window | None, there: Window | None, frame: tuple[int, int]) -> t
 class Windows:
     """Which window an object gets.
 
+    Sides are those of the network's input times powers of the root of two, in whole cells.
+
     Attributes:
         image_size: side of the network's input; no window is smaller, or it would only be blown up.
         largest_share: of a window's side that an object takes at most when it gets the window.
         kept_shares: between these shares it stays in a window of that size.
         margin: of the side; an object that comes closer to the border of its window gets another one.
         worth: a window is worth its encoding if it shows the object so many times larger than the whole
-            frame does.
+            frame does (the geometric mean of rows and columns).
+        click_worth: as ``worth``, of the windows in which a click is read.
+        click_share: as ``largest_share``, of what a click may mean in a window.
+        steady: readings of a click in two windows, one twice as large as the other, with such an IoU are one
+            object.
     """
 
     image_size: int
@@ -102,6 +112,20 @@ class Windows:
     kept_shares: tuple[float, float] = (1 / 12, 3 / 8)
     margin: float = 1 / 16
     worth: float = 2.0
+    click_worth: float = 2.0
+    click_share: float = 3 / 8
+    steady: float = 0.75
+
+    @classmethod
+    def usual(cls, image_size: int) -> Windows:
+        """Those for a network with such an input.
+
+        One with masks of few pixels sees large objects better in a window too; the others follow these on
+        the whole frame, as they were trained to.
+        """
+        if image_size > COARSE:
+            return cls(image_size)
+        return cls(image_size, largest_share=0.7, kept_shares=(1 / 4, 0.9), worth=1.2)
 
     def place(self, place: Place, frame: tuple[int, int], current: Window | None = None) -> Window | None:
         """The window in which an object is looked for; None for the whole frame.
@@ -113,35 +137,56 @@ class Windows:
         """
         if current is not None and self._stays(place, frame, current):
             return current
-        side = self.image_size
-        while place.extent > self.largest_share * side:
-            side *= 2
-        return self._of_side(side, place, frame)
+        return self._with_share(self.largest_share, place, frame)
+
+    def holding(self, place: Place, frame: tuple[int, int]) -> Window | None:
+        """The window of what may be an object that had one; None if it is too large even to keep one."""
+        shares = (self.largest_share, self.kept_shares[1])
+        fitting = (self._with_share(share, place, frame) for share in shares)
+        return next((window for window in fitting if window is not None), None)
+
+    def tour(self, side: int, frame: tuple[int, int]) -> list[Window]:
+        """Windows of one size all over a frame, half a side apart."""
+        cell = side * CELL // self.image_size
+        rows, columns = ([*range(0, last, side // 2), last] for last in (_last(n, side, cell) for n in frame))
+        return [Window(top, left, side) for top in rows for left in columns]
+
+    def _with_share(self, share: float, place: Place, frame: tuple[int, int]) -> Window | None:
+        for side in self._sides(frame, math.sqrt(2), self.worth):
+            if place.extent <= share * side:
+                return self._of_side(side, place, frame)
+        return None
 
     def around(self, place: Place, frame: tuple[int, int]) -> list[Window]:
-        """The windows of all sizes around a place that is small itself, from the smallest."""
-        found, side = [], self.image_size
-        while (window := self._of_side(side, place, frame)) is not None:
-            found.append(window)
-            side *= 2
-        return found
+        """The windows in which a click is read: each twice as large as the one before, around a place."""
+        return [self._of_side(side, place, frame) for side in self._sides(frame, 2, self.click_worth)]
 
-    def fits(self, place: Place, window: Window) -> bool:
-        """Whether an object is not too large for a window."""
-        return place.extent <= self.kept_shares[1] * window.side
+    def means(self, place: Place, window: Window) -> bool:
+        """Whether a click in a window may mean an object there: it is not too large."""
+        return place.extent <= self.click_share * window.side
 
-    def _of_side(self, side: int, place: Place, frame: tuple[int, int]) -> Window | None:
-        if self.worth * side > max(frame):
-            return None
-        cell = side // self.image_size * CELL
+    def _sides(self, frame: tuple[int, int], ratio: float, worth: float) -> Iterator[int]:
+        """From the smallest; whole cells of whole pixels."""
+        unit = self.image_size // CELL
+        for power in count():
+            side = round(self.image_size * ratio**power / unit) * unit
+            if (side * worth) ** 2 > frame[0] * frame[1]:
+                return
+            yield side
+
+    def _of_side(self, side: int, place: Place, frame: tuple[int, int]) -> Window:
+        """The window around a place; as coarsely placed as the object's size allows."""
+        cell = side * CELL // self.image_size
+        spare = (1 - 4 * self.margin) * side - place.extent
+        step = next((step for step in (8 * cell, 4 * cell, 2 * cell) if step <= spare), cell)
         top, left = (
-            _origin((low + high) / 2, side, length, cell) for low, high, length in _spans(place, frame)
+            _origin((low + high) / 2, side, length, cell, step) for low, high, length in _spans(place, frame)
         )
         return Window(top, left, side)
 
     def _stays(self, place: Place, frame: tuple[int, int], window: Window) -> bool:
         small = place.extent < self.kept_shares[0] * window.side and window.side > self.image_size
-        if small or not self.fits(place, window):
+        if small or place.extent > self.kept_shares[1] * window.side:
             return False
         margin = self.margin * window.side
         return all(
@@ -161,11 +206,14 @@ def _middle_of(counts: NDArray[np.int64]) -> tuple[int, int]:
     return start, int(np.searchsorted(below, below[-1] - beyond, "left")) + 1
 
 
-def _origin(centre: float, side: int, length: int, cell: int) -> int:
-    """Where a window starts along an axis: half a side or, at the border, some cells from the next one."""
-    step = side // 2
-    last = math.ceil(max(0, length - side) / cell) * cell
-    return max(0, min(last, round((centre - side / 2) / step) * step))
+def _origin(centre: float, side: int, length: int, cell: int, step: int) -> int:
+    """Where a window starts along an axis: whole steps or, at the border, some cells from the next one."""
+    return max(0, min(_last(length, side, cell), round((centre - side / 2) / step) * step))
+
+
+def _last(length: int, side: int, cell: int) -> int:
+    """The last place along an axis where a window may start."""
+    return math.ceil(max(0, length - side) / cell) * cell
 
 
 def _spans(place: Place, frame: tuple[int, int]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:

@@ -1,0 +1,99 @@
+"""What a windowed model keeps: a frame seen in windows, and what was seen and remembered there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sam2_core.hookspecs import Segmentation
+from sam2_core.tracking.sam2_model import Decoded, Frame, Sam2Memory, Sam2Model
+from sam2_core.tracking.window_prompts import on_frame
+from sam2_core.tracking.windows import Place, Window, axes
+from sam2_core.types import Image
+
+
+class Views:
+    """The features of a frame, as a whole and in windows, each encoded when it is first asked for."""
+
+    def __init__(self, model: Sam2Model, image: Image) -> None:
+        self.size = (image.shape[0], image.shape[1])
+        # A copy: windows are cut out of it later, and the caller may use his buffer for another frame.
+        self._model, self._image = model, np.array(image)
+        self._encoded: dict[Window | None, Frame] = {}
+        self._mirrored: Frame | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is encoded, and of the image."""
+        mirrored = 0 if self._mirrored is None else self._mirrored.nbytes
+        return self._image.nbytes + mirrored + sum(frame.nbytes for frame in self._encoded.values())
+
+    def __getitem__(self, window: Window | None) -> Frame:
+        """The features of a window; None is the whole frame."""
+        if window not in self._encoded:
+            self._encoded[window] = self._model.encode_image(self._part(window))
+        return self._encoded[window]
+
+    @property
+    def mirrored(self) -> Frame:
+        """The features of the frame with left and right exchanged."""
+        if self._mirrored is None:
+            self._mirrored = self._model.encode_image(np.ascontiguousarray(self._image[:, ::-1]))
+        return self._mirrored
+
+    def _part(self, window: Window | None) -> Image:
+        if window is None:
+            return self._image
+        top, left, side = window.top, window.left, window.side
+        part = self._image[top : top + side, left : left + side]
+        if part.shape[:2] == (side, side):
+            return part
+        return np.pad(part, [*((0, side - length) for length in part.shape[:2]), (0, 0)], mode="edge")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the decoder gave for one object, and in which window."""
+
+    window: Window | None
+    decoded: Decoded
+
+
+@dataclass(frozen=True, eq=False)
+class WindowedMemory:
+    """What is remembered of an object on a frame.
+
+    Attributes:
+        window: where it was looked at; None: on the whole frame.
+        memory: what was seen there.
+        place: where the object was; None if it was not visible.
+        whole: the same on the whole frame, of a prompted frame: a search for a lost object reads it.
+    """
+
+    window: Window | None
+    memory: Sam2Memory
+    place: Place | None
+    whole: Sam2Memory | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return self.memory.nbytes + (0 if self.whole is None else self.whole.nbytes)
+
+    def faded(self) -> WindowedMemory:
+        """The object pointer alone, and where the object was."""
+        return WindowedMemory(self.window, self.memory.faded(), self.place)
+
+    def seen_from(self, window: Window | None, frame: tuple[int, int]) -> Sam2Memory:
+        """The memory as it would lie in another view of a frame of this height and width."""
+        if window == self.window:
+            return self.memory
+        if window is None and self.whole is not None:
+            return self.whole
+        return self.memory.seen_from(*axes(window, self.window, frame))
+
+
+def answer(found: Segmentation, window: Window | None, frame: tuple[int, int]) -> Segmentation:
+    """What was found in a window, in the pixels of the frame, and where it was seen."""
+    return replace(on_frame(found, window, frame), raw=Seen(window, found.raw))

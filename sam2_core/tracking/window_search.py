@@ -1,0 +1,157 @@
+"""Objects that are not in their windows any more are searched on the rest of the frame (ADR 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from sam2_core import masks
+from sam2_core.hookspecs import Memories, Segmentation
+from sam2_core.tracking.bank import Recalled
+from sam2_core.tracking.sam2_model import Sam2Model
+from sam2_core.tracking.views import Views, answer
+from sam2_core.tracking.windows import Place, Window, Windows
+
+Spot = tuple[float, float]
+"""Row and column in a window, 0 to 1."""
+
+MIDDLE: Spot = (0.5, 0.5)
+
+LOOKS = 2
+"""So many windows of the tour are looked at on each frame."""
+
+BELIEVED = 0.8
+"""What a tour finds must have such a predicted IoU; on empty ground nano's stayed below .75."""
+
+ALIKE = 0.7
+"""Something else in the window with such a predicted IoU is a look-alike: then nothing is believed."""
+
+_EIGHTHS = (1 / 8, 3 / 8, 5 / 8, 7 / 8)
+_OTHER = 0.1
+
+
+class Lost(NamedTuple):
+    """An object that is not where it was: what is remembered, and the window in which it was looked for."""
+
+    memories: Memories
+    window: Window
+
+
+class Search(Protocol):
+    """Looks for lost objects."""
+
+    reads_whole_frames: bool
+    """Whether memories of prompts on the whole frame are needed for it."""
+
+    def find(self, features: Views, lost: Mapping[int, Lost]) -> dict[int, Segmentation]:
+        """Those that are there, by their keys."""
+
+
+def search(model: Sam2Model, windows: Windows) -> Search:
+    """The search that suits a network.
+
+    One whose memories move with the object (ADR 11) finds it about where they are moved to, so it tours the
+    frame. Others were trained to find it anywhere on the whole frame.
+    """
+    moves = model.network.config.previous_mask_tracking
+    return Tour(model, windows) if moves else WholeFrame(model, windows)
+
+
+class WholeFrame:
+    """Looks at the whole frame; what seems to be an object is looked at in a window again.
+
+    Args:
+        model: tracks in one view.
+        windows: in which a finding is looked at.
+    """
+
+    reads_whole_frames = True
+
+    def __init__(self, model: Sam2Model, windows: Windows) -> None:
+        self._model, self._windows = model, windows
+
+    def find(self, features: Views, lost: Mapping[int, Lost]) -> dict[int, Segmentation]:
+        """Those that are there, by their keys."""
+        known = {i: read for i, one in lost.items() if (read := _prompted(one.memories)).conditioning}
+        if not known:
+            return {}
+        coarse = self._model.track(features[None], list(known.values()))
+        found: dict[int, Segmentation] = {}
+        for i, one in zip(known, coarse, strict=True):
+            place = Place.of(one.encoded) if one.visible else None
+            window = None if place is None else self._windows.holding(place, features.size)
+            if window is None:  # nothing, or something large
+                continue
+            (close,) = self._model.track(features[window], [_as_prompted(lost[i], window, features.size)])
+            if close.visible:
+                found[i] = answer(close, window, features.size)
+        return found
+
+
+class Tour:
+    """Looks at a few windows of each frame, at others on the next one, as if the object were in the middle.
+
+    Which windows these are depends on the distance to the first prompted frame and on nothing else, so a
+    replay finds the same. Among look-alikes nobody is believed to be the one.
+
+    Args:
+        model: tracks in one view.
+        windows: how windows lie.
+    """
+
+    reads_whole_frames = False
+
+    def __init__(self, model: Sam2Model, windows: Windows) -> None:
+        self._model, self._windows = model, windows
+
+    def find(self, features: Views, lost: Mapping[int, Lost]) -> dict[int, Segmentation]:
+        """Those that are there, by their keys."""
+        looks: dict[Window, list[int]] = {}
+        for i in lost:
+            for window in self._next(lost[i], features.size):
+                looks.setdefault(window, []).append(i)
+        best: dict[int, tuple[Window, Segmentation]] = {}
+        for window, keys in looks.items():
+            seen = [_as_prompted(lost[i], window, features.size, MIDDLE) for i in keys]
+            for i, one in zip(keys, self._model.track(features[window], seen), strict=True):
+                if one.visible and one.score >= max(BELIEVED, best[i][1].score if i in best else 0):
+                    best[i] = window, one
+        return {
+            i: answer(one, window, features.size)
+            for i, (window, one) in best.items()
+            if self._alone(features, lost[i], window, one)
+        }
+
+    def _next(self, lost: Lost, frame: tuple[int, int]) -> Sequence[Window]:
+        """The windows for this frame."""
+        if not lost.memories.conditioning:
+            return ()
+        every = self._windows.tour(lost.window.side, frame)
+        steps = int(abs(lost.memories.conditioning[0][0]))
+        return [every[(steps * LOOKS + k) % len(every)] for k in range(min(LOOKS, len(every)))]
+
+    def _alone(self, features: Views, lost: Lost, window: Window, one: Segmentation) -> bool:
+        """Whether nothing else in the window looks like the object."""
+        spots = [(row, column) for row in _EIGHTHS for column in _EIGHTHS]
+        seen = [_as_prompted(lost, window, features.size, spot) for spot in spots]
+        return not any(
+            other.visible and other.score >= ALIKE and masks.overlap(other.encoded, one.encoded) < _OTHER
+            for other in self._model.track(features[window], seen)
+        )
+
+
+def _prompted(memories: Memories) -> Recalled:
+    """What is read on the whole frame: the prompted frames."""
+    wide = [
+        (steps, memory.memory if memory.window is None else memory.whole)
+        for steps, memory in memories.conditioning
+    ]
+    return Recalled([(steps, memory) for steps, memory in wide if memory is not None], [])
+
+
+def _as_prompted(lost: Lost, window: Window, frame: tuple[int, int], spot: Spot | None = None) -> Recalled:
+    """What is read in a window: the object as it was prompted; at that spot, if its memories move."""
+    seen = [(steps, memory.seen_from(window, frame)) for steps, memory in lost.memories.conditioning]
+    if spot is not None:
+        seen = [(steps, memory.moved_to(spot)) for steps, memory in seen]
+    return Recalled(seen, [])
