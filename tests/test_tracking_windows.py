@@ -175,7 +175,7 @@ def test_a_box_that_leaves_the_frame_is_read_as_what_lies_on_it(nano):
 
 def test_where_no_reading_fits_the_whole_frame_has_the_word(nano, monkeypatch):
     nothing = Segmentation(masks.encode(np.zeros((256, 256), bool)), 0.5, True)
-    monkeypatch.setattr(nano.whole_frames, "candidates", lambda features, prompt: [nothing] * 3)
+    monkeypatch.setattr(nano.whole_frames, "readings", lambda clicks: [[nothing] * 3 for _ in clicks])
     video, click = Ball(MOVING), Prompt(0, 1, (Point(300, 500),))
     found = nano.segment(nano.encode_image(video[0]), click, None)
     alone = nano.whole_frames.segment(nano.whole_frames.encode_image(video[0]), click, None)

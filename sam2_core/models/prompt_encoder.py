@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,11 @@ class PointPrompts:
 
     coords_np2: Tensor
     labels_np: Tensor
+
+    @classmethod
+    def joined(cls, each: Sequence[PointPrompts]) -> PointPrompts:
+        """Those of several objects with as many points each."""
+        return cls(torch.cat([one.coords_np2 for one in each]), torch.cat([one.labels_np for one in each]))
 
 
 class FourierPositions(nn.Module):

@@ -63,6 +63,14 @@ class Features:
         """One frame as a batch of n, without copying it."""
         return Features(*(t.expand(n, -1, -1, -1) for t in (self.stride16, self.stride8, self.stride4)))
 
+    @classmethod
+    def joined(cls, frames: Sequence[Features]) -> Features:
+        """Several frames of one size as a batch."""
+        if len(frames) == 1:
+            return frames[0]
+        kinds = zip(*((frame.stride16, frame.stride8, frame.stride4) for frame in frames), strict=True)
+        return cls(*(torch.cat(kind) for kind in kinds))
+
     @property
     def nbytes(self) -> int:
         """Bytes that the tensors take."""

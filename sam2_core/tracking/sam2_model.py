@@ -18,6 +18,7 @@ from sam2_core.hookspecs import Memories, Segmentation
 from sam2_core.models import devices, motion
 from sam2_core.models.config import SAM2Config
 from sam2_core.models.preprocess import preprocess
+from sam2_core.models.prompt_encoder import PointPrompts
 from sam2_core.models.resampling import Affine, resampled
 from sam2_core.models.sam2 import CLAMP, SAM2, Prediction, clamped, mask_to_logits
 from sam2_core.models.sam2 import Features as ImageFeatures
@@ -212,14 +213,26 @@ class Sam2Model:
         """Three readings of a single click, one of anything else."""
         if prompt.encoded_mask is not None or not sam2_prompts.is_ambiguous(prompt):
             return [self.segment(features, prompt, None)]
-        prediction = self._decode(features, prompt, None)
-        logits = prediction.all_logits_nkhw[0, 1:].float().cpu().numpy()
-        scores = prediction.ious_nk[0, 1:].float().tolist()
-        readings = [
-            Segmentation(mask_of(mask, features.size), score, True)
-            for mask, score in zip(logits, scores, strict=True)
-        ]
-        return sorted(readings, key=lambda reading: -reading.score)
+        return self.readings([(features, prompt)])[0]
+
+    def readings(self, clicks: Sequence[tuple[Frame, Prompt]]) -> list[list[Segmentation]]:
+        """Three readings of single clicks, best predicted IoU first, each click on a view of its own."""
+        size = self.network.config.image_size
+        with self._running():
+            points = [sam2_prompts.to_points(click, view.size, size, self._device) for view, click in clicks]
+            prediction = self.network.segment(
+                ImageFeatures.joined([view.image for view, _ in clicks]),
+                PointPrompts.joined(points),
+                multimask=True,
+            )
+        logits_nkhw = prediction.all_logits_nkhw[:, 1:].float().cpu().numpy()
+        scores_nk = prediction.ious_nk[:, 1:].float().tolist()
+        found = []
+        for (view, _), logits, scores in zip(clicks, logits_nkhw, scores_nk, strict=True):
+            encoded = [mask_of(logits_hw, view.size) for logits_hw in logits]
+            each = [Segmentation(mask, score, True) for mask, score in zip(encoded, scores, strict=True)]
+            found.append(sorted(each, key=lambda reading: -reading.score))
+        return found
 
     def _decode(self, features: Frame, prompt: Prompt, previous: Tensor | None) -> Prediction:
         with self._running():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from functools import cache, partial
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise, product
+from typing import Literal
 
 from sam2_core import masks
 from sam2_core.hookspecs import Segmentation
 from sam2_core.prompts import Prompt
-from sam2_core.tracking.sam2_model import Sam2Model
+from sam2_core.tracking.sam2_model import Frame, Sam2Model
 from sam2_core.tracking.views import Views
 from sam2_core.tracking.window_prompts import around, mirrored, mirrored_click, on_frame, prompt_in
 from sam2_core.tracking.windows import Place, Window, Windows
@@ -33,45 +34,73 @@ class Clicks:
     def read(self, features: Views, click: Prompt) -> tuple[Window | None, Segmentation] | None:
         """The window of the object, and what it is; None if the whole frame shall have the word."""
         windows = self._windows.around(around(click.points, None), features.size)
-        read = cache(partial(self._readings, features, click))
+        readings = Readings(self._model, self._windows, features, click)
         if self._model.network.config.mirrored_clicks:  # a network that cannot judge its own large answers
-            found = self._smallest_steady(read, windows)
-            if found is None and read(None):
-                return None, self._steadiest_mirrored(features, click, read(None))
-            return found
-        large = bool(windows and read(None)) and not self._fits(read(None)[0], windows[-1])
-        return None if large else self._smallest_steady(read, windows)
+            found = self._smallest_steady(readings, windows)
+            return found or self._steadiest_mirrored(readings)
+        large = windows and (whole := readings[None]) and not readings.fits(whole[0], windows[-1])
+        return None if large else self._smallest_steady(readings, windows)
 
     def _smallest_steady(
-        self, read: Callable[[Window | None], Sequence[Segmentation]], windows: Sequence[Window]
+        self, readings: Readings, windows: Sequence[Window]
     ) -> tuple[Window | None, Segmentation] | None:
         """The reading of the smallest window with which the window of twice the size agrees."""
         for window, wider in pairwise([*windows, None]):
-            pairs = [(masks.overlap(n.encoded, f.encoded), n) for n in read(window) for f in read(wider)]
+            readings.see(window, wider)
+            both = product(readings[window], readings[wider])
+            pairs = [(masks.overlap(near.encoded, far.encoded), near) for near, far in both]
             agreement, reading = max(pairs, key=operator.itemgetter(0), default=(0.0, None))
             if reading is not None and agreement >= self._windows.steady:
                 return window, reading
         return None
 
-    def _steadiest_mirrored(
-        self, features: Views, click: Prompt, wide: Sequence[Segmentation]
-    ) -> Segmentation:
+    def _steadiest_mirrored(self, readings: Readings) -> tuple[None, Segmentation] | None:
         """The reading of the whole frame that its mirror image gives too, weighed by predicted IoU."""
-        turned = self._model.candidates(features.mirrored, mirrored_click(click, features.size[1]))
-        others = [mirrored(reading.encoded) for reading in turned]
 
         def steadiness(reading: Segmentation) -> float:
-            return reading.score * max(masks.overlap(reading.encoded, other) for other in others)
+            agreement = (masks.overlap(reading.encoded, other.encoded) for other in readings["mirror"])
+            return reading.score * max(agreement, default=0.0)
 
-        return max(wide, key=steadiness)
+        whole = max(readings[None], key=steadiness, default=None)
+        return None if whole is None else (None, whole)
 
-    def _readings(self, features: Views, click: Prompt, window: Window | None) -> list[Segmentation]:
-        """The readings of a click that fit the window, best predicted IoU first."""
-        found = self._model.candidates(features[window], prompt_in(click, window))
-        readings = [on_frame(reading, window, features.size) for reading in found]
-        return [reading for reading in readings if reading.encoded.area and self._fits(reading, window)]
 
-    def _fits(self, found: Segmentation, window: Window | None) -> bool:
+View = Window | None | Literal["mirror"]
+"""A window, the whole frame, or its mirror image."""
+
+
+class Readings:
+    """The readings of a click that fit, best predicted IoU first, in the pixels of the frame."""
+
+    def __init__(self, model: Sam2Model, windows: Windows, features: Views, click: Prompt) -> None:
+        self._model, self._windows, self._features, self._click = model, windows, features, click
+        self._seen: dict[View, list[Segmentation]] = {}
+
+    def __getitem__(self, view: View) -> list[Segmentation]:
+        self.see(view)
+        return self._seen[view]
+
+    def see(self, *views: View) -> None:
+        """Read the click in several views in one call."""
+        new = [view for view in views if view not in self._seen]
+        if not new:
+            return
+        clicks = [self._click_in(view) for view in new]
+        for view, found in zip(new, self._model.readings(clicks), strict=True):
+            readings = [self._on_frame(reading, view) for reading in found]
+            self._seen[view] = [one for one in readings if one.encoded.area and self.fits(one, view)]
+
+    def fits(self, found: Segmentation, view: View) -> bool:
         """Whether an object is not too large for a window, if it is there at all."""
         place = Place.of(found.encoded)
-        return window is None or place is None or self._windows.means(place, window)
+        return not isinstance(view, Window) or place is None or self._windows.means(place, view)
+
+    def _click_in(self, view: View) -> tuple[Frame, Prompt]:
+        if view == "mirror":
+            return self._features.mirrored, mirrored_click(self._click, self._features.size[1])
+        return self._features[view], prompt_in(self._click, view)
+
+    def _on_frame(self, found: Segmentation, view: View) -> Segmentation:
+        if view == "mirror":
+            return replace(found, encoded=mirrored(found.encoded))
+        return on_frame(found, view, self._features.size)
