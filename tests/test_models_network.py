@@ -12,7 +12,7 @@ from PIL import Image
 from sam2_core.errors import ModelError
 from sam2_core.models import attention
 from sam2_core.models.config import CONFIGS, config
-from sam2_core.models.positions import rotary_tables, sine_grid
+from sam2_core.models.positions import rotary_turns, sine_grid
 from sam2_core.models.preprocess import MEAN, STD, preprocess
 from sam2_core.models.sam2 import SAM2, Features, PointPrompts
 
@@ -237,7 +237,7 @@ def test_gradients_reach_every_weight():
 
 
 def test_constants_made_in_inference_serve_training():
-    sine_grid.cache_clear(), rotary_tables.cache_clear()
+    sine_grid.cache_clear(), rotary_turns.cache_clear()
     network = nano()
     with torch.inference_mode():
         run(network, torch.randn(1, 3, 64, 64))
@@ -329,7 +329,8 @@ def test_attention_equals_its_formula():
 
 
 def test_rotation_keeps_lengths_and_depends_on_differences_only():
-    cos, sin = rotary_tables(4, 6, 16, 100.0, torch.device("cpu"))
+    turns = rotary_turns(4, 6, 16, 100.0, torch.device("cpu"))
+    cos, sin = turns.real, turns.imag
     assert torch.allclose(cos**2 + sin**2, torch.ones(24, 4 * 2))
     # token = y * width + x; the first half of the pairs tells x
     assert torch.equal(cos[1 * 6 + 2, :4], cos[3 * 6 + 2, :4])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sam2_core.models.config import SAM2Config
 from sam2_core.models.layers import Attention
-from sam2_core.models.positions import Rotary, rotary_tables, sine_grid
+from sam2_core.models.positions import Rotary, rotary_turns, sine_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ class MemoryAttention(nn.Module):
         """
         _, dim, height, width = features_bdhw.shape
         place_1dhw = sine_grid(height, width, dim, features_bdhw.device, features_bdhw.dtype)
-        rotary = Rotary(*rotary_tables(height, width, dim, self.rope_theta, features_bdhw.device))
+        rotary = Rotary(rotary_turns(height, width, dim, self.rope_theta, features_bdhw.device))
         x_bpd = (features_bdhw + 0.1 * place_1dhw).flatten(2).transpose(1, 2)
         for layer in self.layers:
             x_bpd = layer(x_bpd, memory, rotary)

@@ -177,7 +177,7 @@ class Windows:
     def _of_side(self, side: int, place: Place, frame: tuple[int, int]) -> Window:
         """The window around a place; as coarsely placed as the object's size allows."""
         cell = side * CELL // self.image_size
-        spare = (1 - 4 * self.margin) * side - place.extent
+        spare = (1 - 2 * self.margin) * side - place.extent
         step = next((step for step in (8 * cell, 4 * cell, 2 * cell) if step <= spare), cell)
         top, left = (
             _origin((low + high) / 2, side, length, cell, step) for low, high, length in _spans(place, frame)
