@@ -18,7 +18,7 @@ import numpy as np
 
 from sam2_core import Session, load_model
 from sam2_core.evaluation.datasets import find_sequences
-from sam2_core.evaluation.runs import PROTOCOLS, mean_of
+from sam2_core.evaluation.runs import PROTOCOLS, Task, mean_of
 from sam2_core.evaluation.scores import Counted
 from sam2_core.evaluation.truth import Truth
 from sam2_core.results import Masklet, RunLengths
@@ -77,9 +77,10 @@ def main() -> None:
             for windows in (True, False):
                 model = load_model(options.model, windows=windows)
                 start = time.perf_counter()
-                outcome = PROTOCOLS["vos"].run(
+                task = Task(
                     lambda model=model, shown=shown: Session(shown, model), known, prompt, Counted.ALL
                 )
+                outcome = PROTOCOLS["vos"].run(task)
                 rate = len(shown) / (time.perf_counter() - start)
                 means = mean_of(outcome.objects.values())
                 size = f"{shown.size[1]} x {shown.size[0]}"

@@ -11,7 +11,7 @@ from sam2_core import Prompt, Session, masks, open_session
 from sam2_core.errors import ExportError
 from sam2_core.evaluation import protocols
 from sam2_core.evaluation.protocols import PROMPTERS, Interaction
-from sam2_core.evaluation.runs import PROTOCOLS, mean_curve, mean_of
+from sam2_core.evaluation.runs import PROTOCOLS, Task, mean_curve, mean_of
 from sam2_core.evaluation.scores import Counted, score
 from sam2_core.evaluation.truth import Truth
 from tests.masklets_for_tests import masklets_of
@@ -164,7 +164,7 @@ def test_eight_prompted_frames_of_fifty_take_the_time_of_the_paper(protocol, exp
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_fills_its_columns(name, truth, opened):
-    outcome = PROTOCOLS[name].run(opened, truth, "mask", Counted.SINCE_SEEN)
+    outcome = PROTOCOLS[name].run(Task(opened, truth, "mask", Counted.SINCE_SEEN))
     assert sorted(outcome.objects) == [1, 2]
     for numbers in outcome.objects.values():
         assert set(PROTOCOLS[name].columns) <= set(numbers)
@@ -173,7 +173,7 @@ def test_every_protocol_fills_its_columns(name, truth, opened):
 
 
 def test_the_numbers_of_a_run_are_those_of_its_masklets(truth, opened):
-    outcome = PROTOCOLS["vos"].run(opened, truth, "mask", Counted.ALL)
+    outcome = PROTOCOLS["vos"].run(Task(opened, truth, "mask", Counted.ALL))
     with opened() as session:
         masklets = protocols.semi_supervised(session, truth, protocols.paint)
         found = score(masklets, truth, SIZE, Counted.ALL)
@@ -191,7 +191,7 @@ def test_curves_are_averaged_point_by_point():
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_truth_without_objects_has_no_numbers(name, opened):
-    outcome = PROTOCOLS[name].run(opened, Truth(tuple(range(FRAMES)), {}), "mask", Counted.ALL)
+    outcome = PROTOCOLS[name].run(Task(opened, Truth(tuple(range(FRAMES)), {}), "mask", Counted.ALL))
     assert (dict(outcome.objects), dict(outcome.curves)) == ({}, {})
 
 
@@ -199,9 +199,9 @@ def test_a_truth_without_objects_has_no_numbers(name, opened):
 def test_an_object_of_which_no_frame_counts_is_left_out(name, truth, opened):
     """Object 2 is to be seen on the last frame only; tracking backward finds it nowhere else."""
     last = Truth((4, FRAMES - 1), truth.objects)
-    assert PROTOCOLS[name].run(opened, last, "mask", Counted.ALL).objects == {}
+    assert PROTOCOLS[name].run(Task(opened, last, "mask", Counted.ALL)).objects == {}
     late = masklets_of({1: {t: square(t) for t in range(FRAMES)}, 2: {FRAMES - 1: square(2)}})
-    outcome = PROTOCOLS[name].run(opened, Truth(truth.frames, late), "mask", Counted.SINCE_SEEN)
+    outcome = PROTOCOLS[name].run(Task(opened, Truth(truth.frames, late), "mask", Counted.SINCE_SEEN))
     assert all(np.isfinite([*numbers.values()]).all() for numbers in outcome.objects.values())
     assert 1 in outcome.objects
 
@@ -238,7 +238,7 @@ def test_an_object_of_one_pixels_width_gets_a_box(shape, opened):
 def test_points_are_about_objects_that_count_after_each_number_of_clicks(truth, opened, monkeypatch):
     """By SA-V's rule an object that truth shows only on frame 0 counts only where it is still shown."""
     once = Truth(truth.frames, {1: truth.objects[1], 3: masklets_of({3: {0: square(0, 30)}})[3]})
-    seen = PROTOCOLS["vos"].run(opened, once, "1-click", Counted.SINCE_SEEN)
+    seen = PROTOCOLS["vos"].run(Task(opened, once, "1-click", Counted.SINCE_SEEN))
     assert sorted(seen.objects) == [1, 3]
     calls = []
 
@@ -247,7 +247,7 @@ def test_points_are_about_objects_that_count_after_each_number_of_clicks(truth, 
         return score(predicted if len(calls) == 1 else {1: predicted[1]}, *rest)
 
     monkeypatch.setattr("sam2_core.evaluation.runs.score", forgetful)
-    found = PROTOCOLS["points"].run(opened, once, "mask", Counted.SINCE_SEEN)
+    found = PROTOCOLS["points"].run(Task(opened, once, "mask", Counted.SINCE_SEEN))
     assert sorted(found.objects) == [1]
     assert set(found.objects[1]) == {"1-click", "3-click", "5-click"}
 
@@ -261,8 +261,8 @@ def test_whoever_watches_sees_every_frame_of_the_work_and_changes_nothing(name, 
             seen[what] = [count, total]
             yield item
 
-    outcome = PROTOCOLS[name].run(opened, truth, "mask", Counted.ALL, watch)
-    assert outcome.objects == PROTOCOLS[name].run(opened, truth, "mask", Counted.ALL).objects
+    outcome = PROTOCOLS[name].run(Task(opened, truth, "mask", Counted.ALL, watch))
+    assert outcome.objects == PROTOCOLS[name].run(Task(opened, truth, "mask", Counted.ALL)).objects
     whole = {what: counts for what, counts in seen.items() if not what.startswith("object")}
     assert all(count == total for count, total in whole.values())
     expected = {
@@ -277,7 +277,7 @@ def test_whoever_watches_sees_every_frame_of_the_work_and_changes_nothing(name, 
 
 def test_tracking_is_timed_from_the_first_prompt_to_the_last_mask(truth, opened):
     late = Truth(truth.frames, {2: truth.objects[2]})
-    outcome = PROTOCOLS["vos"].run(opened, late, "mask", Counted.ALL)
+    outcome = PROTOCOLS["vos"].run(Task(opened, late, "mask", Counted.ALL))
     assert outcome.frames == FRAMES - 4
     assert outcome.seconds > 0
 

@@ -15,7 +15,7 @@ from sam2_core.cli import common
 from sam2_core.cli.failures import one_line
 from sam2_core.evaluation import cell_tracking
 from sam2_core.evaluation.report import Found
-from sam2_core.evaluation.runs import Numbers, Outcome, Protocol
+from sam2_core.evaluation.runs import Numbers, Outcome, Protocol, Task
 from sam2_core.evaluation.scores import Counted
 from sam2_core.evaluation.truth import Cells, Sequence, Truth
 from sam2_core.evaluation.watching import Watcher
@@ -95,7 +95,8 @@ class Work:
 
         def run(model: VideoModel) -> Outcome:
             opened: Callable[[], Session] = partial(sequence.open_session, model)
-            return protocol.run(opened, truth, options.prompt, counted, _watcher(sequence, model))
+            task = Task(opened, truth, options.prompt, counted, _watcher(sequence, model))
+            return protocol.run(task)
 
         problems = []
         for share in self.shares:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from sam2_core.cli import common, curves
 from sam2_core.cli.datasets import DATASET, find_all
 from sam2_core.cli.failures import UsageError
 from sam2_core.cli.interrupts import asked_to_stop
-from sam2_core.evaluation.runs import PROTOCOLS, mean_of
+from sam2_core.evaluation.runs import PROTOCOLS, Task, mean_of
 from sam2_core.evaluation.scores import Counted
 from sam2_core.exporters.files import make_folder
 from sam2_core.hookspecs import VideoModel
@@ -170,12 +171,8 @@ def _compare(videos: list[Annotated], *models: VideoModel) -> None:
         for prompt in PROMPTS:
             scores = []
             for model in models:
-                outcome = PROTOCOLS["vos"].run(
-                    lambda model=model, video=video: video.sequence.open_session(model),  # type: ignore[misc]
-                    truth,
-                    prompt,
-                    Counted.SINCE_SEEN,
-                )
+                opened = partial(video.sequence.open_session, model)
+                outcome = PROTOCOLS["vos"].run(Task(opened, truth, prompt, Counted.SINCE_SEEN))
                 scores.append(100 * mean_of(outcome.objects.values()).get("J&F", float("nan")))
             objects = str(len(truth.objects))
             rows.append([video.sequence.name, prompt, objects, *(f"{score:.1f}" for score in scores)])

@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a label image (TIFF, PNG): each number but 0 is an object id, its pixels the object's mask on "
         "frame 0, or on FRAME",
     )
-    group.add_argument("--prompts", type=Path, metavar="FILE.json", help="a list of prompts (see the README)")
+    group.add_argument("--prompts", type=Path, metavar="FILE.json", help="a list (docs/command-line.md)")
 
 
 @contextmanager

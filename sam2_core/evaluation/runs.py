@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -43,26 +42,27 @@ class Outcome:
     masklets: Mapping[int, Masklet] = field(default_factory=dict, repr=False)
 
 
-class Run(typing.Protocol):
-    """Makes the outcome for one sequence."""
+@dataclass(frozen=True)
+class Task:
+    """What a protocol is run on.
 
-    def __call__(
-        self,
-        open_session: Callable[[], Session],
-        truth: Truth,
-        prompt: str,
-        counted: Counted,
-        watch: Watcher = unwatched,
-    ) -> Outcome:
-        """Run a protocol.
+    Attributes:
+        open_session: opens the sequence.
+        truth: what is annotated.
+        prompt: the name of the first prompt.
+        counted: whose rules hold.
+        watch: sees the work go by.
+    """
 
-        Args:
-            open_session: opens the sequence.
-            truth: what is annotated.
-            prompt: the name of the first prompt.
-            counted: whose rules hold.
-            watch: sees the work go by.
-        """
+    open_session: Callable[[], Session]
+    truth: Truth
+    prompt: str
+    counted: Counted
+    watch: Watcher = unwatched
+
+
+Run = Callable[[Task], Outcome]
+"""Makes the outcome for one sequence."""
 
 
 @dataclass(frozen=True)
@@ -80,75 +80,45 @@ class Protocol:
     run: Run
 
 
-def _vos(
-    open_session: Callable[[], Session],
-    truth: Truth,
-    prompt: str,
-    counted: Counted,
-    watch: Watcher = unwatched,
-) -> Outcome:
-    with open_session() as session:
+def _vos(task: Task) -> Outcome:
+    with task.open_session() as session:
         start = time.perf_counter()
-        masklets = protocols.semi_supervised(session, truth, PROMPTERS[prompt], watch)
+        masklets = protocols.semi_supervised(session, task.truth, PROMPTERS[task.prompt], task.watch)
         seconds, size = time.perf_counter() - start, session.video.size
-    found = score(masklets, truth, size, counted, watch)
+    found = score(masklets, task.truth, size, task.counted, task.watch)
     frames = len({t for masklet in masklets.values() for t in masklet})
     numbers = {object_id: {**of.mean, **of.details} for object_id, of in found.items()}
     return Outcome(numbers, frames=frames, seconds=seconds, masklets=masklets)
 
 
-def _points(
-    open_session: Callable[[], Session],
-    truth: Truth,
-    prompt: str,
-    counted: Counted,
-    watch: Watcher = unwatched,
-) -> Outcome:
+def _points(task: Task) -> Outcome:
     numbers: dict[int, dict[str, float]] = {}
     for count in COUNTS:
-        for object_id, of in _vos(open_session, truth, f"{count}-click", counted, watch).objects.items():
+        for object_id, of in _vos(replace(task, prompt=f"{count}-click")).objects.items():
             numbers.setdefault(object_id, {})[f"{count}-click"] = of["J&F"]
     # Whether an object counts may depend on what was predicted (SA-V); columns are about the same objects.
     return Outcome({i: of for i, of in numbers.items() if len(of) == len(COUNTS)})
 
 
-def _image(
-    open_session: Callable[[], Session],
-    truth: Truth,
-    prompt: str,
-    counted: Counted,
-    watch: Watcher = unwatched,
-) -> Outcome:
-    with open_session() as session:
-        found = protocols.single_frames(session, truth, watch)
+def _image(task: Task) -> Outcome:
+    with task.open_session() as session:
+        found = protocols.single_frames(session, task.truth, task.watch)
     return Outcome({i: {f"mIoU@{n}": iou for n, iou in of.items()} for i, of in found.items()})
 
 
-def _offline(
-    open_session: Callable[[], Session],
-    truth: Truth,
-    prompt: str,
-    counted: Counted,
-    watch: Watcher = unwatched,
-) -> Outcome:
+def _offline(task: Task) -> Outcome:
     def curve(object_id: int) -> Iterable[Interaction]:
-        with open_session() as session:
-            yield from protocols.offline(session, truth, object_id, counted, watch=watch)
+        with task.open_session() as session:
+            yield from protocols.offline(session, task.truth, object_id, task.counted, watch=task.watch)
 
-    return _interactive(truth, curve)
+    return _interactive(task.truth, curve)
 
 
-def _online(
-    open_session: Callable[[], Session],
-    truth: Truth,
-    prompt: str,
-    counted: Counted,
-    watch: Watcher = unwatched,
-) -> Outcome:
-    return _interactive(
-        truth,
-        lambda object_id: protocols.online(open_session, truth, object_id, counted, watch=watch),
-    )
+def _online(task: Task) -> Outcome:
+    def curve(object_id: int) -> Iterable[Interaction]:
+        return protocols.online(task.open_session, task.truth, object_id, task.counted, watch=task.watch)
+
+    return _interactive(task.truth, curve)
 
 
 def _interactive(truth: Truth, curve: Callable[[int], Iterable[Interaction]]) -> Outcome:
