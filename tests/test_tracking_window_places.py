@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from sam2_core import masks
 from sam2_core.models.resampling import Affine, resampled
 from sam2_core.results import RunLengths
+from sam2_core.tracking.sam2_model import Sam2Memory
+from sam2_core.tracking.views import WindowedMemory
 from sam2_core.tracking.windows import CELL, Place, Window, Windows, axes
 
 WINDOWS = Windows.usual(256)
@@ -124,6 +128,24 @@ def test_a_tour_sees_every_pixel_of_a_frame_near_the_middle_of_a_window(frame, s
         return edge or abs(at - middle) <= side / 4 + 1
 
     assert any(near(row, w.top, frame[0]) and near(column, w.left, frame[1]) for w in tour)
+
+
+def test_an_object_is_cut_by_borders_of_its_window_that_are_none_of_the_frame():
+    window, frame = Window(0, 64, 256), (256, 1000)
+    assert not WINDOWS.cuts(window, Place(0, 100, 256, 300), frame)
+    assert WINDOWS.cuts(window, Place(100, 64, 120, 300), frame)
+    assert WINDOWS.cuts(window, Place(100, 100, 120, 320), frame)
+    assert WINDOWS.cuts(Window(0, 64, 256), Place(0, 100, 255, 300), (300, 1000))
+
+
+def test_a_memory_keeps_its_surroundings_in_a_window_of_another_size_elsewhere():
+    torch.manual_seed(0)
+    place = Place(200, 210, 240, 230)
+    made = Window(128, 128, 256)
+    memory = Sam2Memory(torch.randn(1, 3, 16, 16), torch.zeros(1, 4), torch.zeros(1, 1, 64, 64))
+    remembered = WindowedMemory(made, replace(memory, centre_12=torch.tensor([[0.36, 0.36]])), place)
+    seen = remembered.seen_from(Window(900, 900, 368).centred(place), (2000, 2000))
+    assert seen.spatial_1chw[0, 0, 5:11, 5:11].std() > 0.3
 
 
 # --- memories seen from another window ---------------------------------------------------------------

@@ -104,6 +104,31 @@ def test_an_object_that_was_away_is_not_seen_meanwhile_and_found_again_anywhere(
     assert overlaps[-1] > 0.6
 
 
+@pytest.mark.parametrize("radius", [60, 90])
+def test_an_object_that_leaves_its_window_within_a_frame_is_followed(nano, radius):
+    step = int(0.6 * radius)
+    video = Ball([(400, 200 + step * i) for i in range(8)], radius=radius, size=(900, 1100))
+    found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
+    assert min(masks.iou(mask, video.mask(i)) for i, mask in enumerate(found)) > 0.85
+
+
+def test_a_scrap_of_ground_does_not_keep_an_object_from_being_found(nano, monkeypatch):
+    video = Ball([(200, 200), (202, 204), None, None, *[(500 + 2 * i, 700 + 4 * i) for i in range(14)]])
+    track = Sam2Model.track
+
+    def with_scraps(model, features, memories):
+        answers = track(model, features, memories)
+        scrap = masks.encode(np.pad(np.ones((4, 4), bool), 126))
+        return [
+            one if one.visible else replace(one, encoded=scrap, score=0.1, visible=True) for one in answers
+        ]
+
+    monkeypatch.setattr(Sam2Model, "track", with_scraps)
+    found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
+    assert 0 < found[3].sum() < 50  # what was seen stays if nothing is found
+    assert masks.iou(found[-1], video.mask(17)) > 0.6
+
+
 def test_among_look_alikes_nobody_is_taken_for_an_object_that_is_gone(nano):
     video = Ball([(200, 200), (202, 204), *[None] * 12], others=[(500, 700), (500, 760), (560, 700)])
     found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from sam2_core import masks
 from sam2_core.hookspecs import Memories, Segmentation
 from sam2_core.tracking.bank import Recalled
-from sam2_core.tracking.sam2_model import Sam2Model
+from sam2_core.tracking.sam2_model import Sam2Memory, Sam2Model
 from sam2_core.tracking.views import Views, answer
 from sam2_core.tracking.windows import Place, Window, Windows
 
@@ -22,6 +22,9 @@ LOOKS = 2
 
 BELIEVED = 0.8
 """What a tour finds must have such a predicted IoU; on empty ground nano's stayed below .75."""
+
+FAINT = 0.2
+"""What nano tracks with a smaller predicted IoU is mostly a scrap of ground (mean IoU below .15)."""
 
 ALIKE = 0.7
 """Something else in the window with such a predicted IoU is a look-alike: then nothing is believed."""
@@ -40,8 +43,8 @@ class Lost(NamedTuple):
 class Search(Protocol):
     """Looks for lost objects."""
 
-    reads_whole_frames: bool
-    """Whether memories of prompts on the whole frame are needed for it."""
+    faint: float
+    """Who is seen with a smaller predicted IoU is searched for too; it stays if nothing is found."""
 
     def find(self, features: Views, lost: Mapping[int, Lost]) -> dict[int, Segmentation]:
         """Those that are there, by their keys."""
@@ -65,7 +68,7 @@ class WholeFrame:
         windows: in which a finding is looked at.
     """
 
-    reads_whole_frames = True
+    faint = 0.0
 
     def __init__(self, model: Sam2Model, windows: Windows) -> None:
         self._model, self._windows = model, windows
@@ -99,7 +102,7 @@ class Tour:
         windows: how windows lie.
     """
 
-    reads_whole_frames = False
+    faint = FAINT
 
     def __init__(self, model: Sam2Model, windows: Windows) -> None:
         self._model, self._windows = model, windows
@@ -151,7 +154,11 @@ def _prompted(memories: Memories) -> Recalled:
 
 def _as_prompted(lost: Lost, window: Window, frame: tuple[int, int], spot: Spot | None = None) -> Recalled:
     """What is read in a window: the object as it was prompted; at that spot, if its memories move."""
-    seen = [(steps, memory.seen_from(window, frame)) for steps, memory in lost.memories.conditioning]
-    if spot is not None:
-        seen = [(steps, memory.moved_to(spot)) for steps, memory in seen]
+    seen: list[tuple[float, Sam2Memory]] = []
+    for steps, memory in lost.memories.conditioning:
+        if spot is None or memory.place is None:
+            seen.append((steps, memory.seen_from(window, frame)))
+        else:  # with its surroundings, wherever the window is
+            around = window.centred(memory.place)
+            seen.append((steps, memory.seen_from(around, frame).moved_to(spot)))
     return Recalled(seen, [])

@@ -100,26 +100,29 @@ class WindowedModel:
     # --- tracking --------------------------------------------------------------------------------
 
     def track(self, features: Views, memories: Sequence[Memories]) -> Sequence[Segmentation]:
-        """The masks of several objects, each where it was last; who is not there is searched for."""
-        windows = [self._aim(features, memory) for memory in memories]
-        found = self._track_in(features, memories, windows)
-        lost = {
-            i: Lost(memory, window)
-            for i, (memory, window, one) in enumerate(zip(memories, windows, found, strict=True))
-            if window is not None and not one.visible
-        }
-        for i, again in self._search.find(features, lost).items():
-            found[i] = again
-        return found
+        """The masks of several objects, each where it was last.
 
-    def _aim(self, features: Views, memories: Memories) -> Window | None:
-        """The window around the place where an object was seen last."""
-        behind = [pair for pair in (*memories.recent, *memories.conditioning) if pair[0] > 0]
-        ahead = [pair for pair in memories.conditioning if pair[0] <= 0]
-        for _, memory in [*sorted(behind, key=_distance), *sorted(ahead, key=_distance)]:
-            if memory.place is not None:
-                return self._window(features, memory.place, memory.window)
-        return None
+        Who leaves his window is looked at again in one that reaches farther; who is gone is searched for.
+        """
+        last = [_last_seen(memory) for memory in memories]
+        windows = [
+            None if one is None or one.place is None else self._window(features, one.place, one.window)
+            for one in last
+        ]
+        found = self._track_in(features, memories, windows)
+        lost: dict[int, Lost] = {}
+        cut: dict[int, Window | None] = {}
+        for i, (one, window, before) in enumerate(zip(found, windows, last, strict=True)):
+            if window is None or before is None:
+                continue
+            if not one.visible or one.score < self._search.faint:
+                lost[i] = Lost(memories[i], window)
+            elif self._windows.cuts(window, there := Place.box(one.encoded), features.size):
+                cut[i] = self._window(features, there.joined(before.place).grown(there.extent // 4), None)
+        again = self._track_in(features, [memories[i] for i in cut], list(cut.values()))
+        for i, better in (*zip(cut, again, strict=True), *self._search.find(features, lost).items()):
+            found[i] = better
+        return found
 
     def _track_in(
         self, features: Views, memories: Sequence[Memories], windows: Sequence[Window | None]
@@ -138,7 +141,7 @@ class WindowedModel:
     def encode_memory(
         self, features: Views, segmentations: Sequence[Segmentation], *, prompted: bool
     ) -> Sequence[WindowedMemory]:
-        """The memories of several objects, each in its window; for searches also on the whole frame."""
+        """The memories of several objects, each in its window; of prompts also on the whole frame."""
         seen: list[Seen] = [segmentation.raw for segmentation in segmentations]
         made: dict[int, WindowedMemory] = {}
         for window in dict.fromkeys(one.window for one in seen):
@@ -146,7 +149,7 @@ class WindowedModel:
             inner = [replace(segmentations[i], raw=seen[i].decoded) for i in chosen]
             memories = self.whole_frames.encode_memory(features[window], inner, prompted=prompted)
             whole: Iterable[Sam2Memory | None] = [None] * len(chosen)
-            if prompted and window is not None and self._search.reads_whole_frames:
+            if prompted and window is not None:
                 inner = [self._on_whole_frame(segmentations[i]) for i in chosen]
                 whole = self.whole_frames.encode_memory(features[None], inner, prompted=True)
             for i, memory, wide in zip(chosen, memories, whole, strict=True):
@@ -200,6 +203,14 @@ def _numbers(array: NDArray[Any], count: int) -> list[int]:
 
 def _distance(pair: tuple[float, Any]) -> float:
     return abs(pair[0])
+
+
+def _last_seen(memories: Memories) -> WindowedMemory | None:
+    """The memory of the frame on which an object was seen last."""
+    behind = [pair for pair in (*memories.recent, *memories.conditioning) if pair[0] > 0]
+    ahead = [pair for pair in memories.conditioning if pair[0] <= 0]
+    nearest = [*sorted(behind, key=_distance), *sorted(ahead, key=_distance)]
+    return next((memory for _, memory in nearest if memory.place is not None), None)
 
 
 def _seen_from(memories: Memories, window: Window | None, frame: tuple[int, int]) -> Recalled:

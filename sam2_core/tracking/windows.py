@@ -47,10 +47,19 @@ class Place(NamedTuple):
         (top, bottom), (left, right) = (_middle_of(inside.sum(axis)) for axis in (1, 0))
         return cls(mask.top + top, mask.left + left, mask.top + bottom, mask.left + right)
 
+    @classmethod
+    def box(cls, mask: RunLengths) -> Place:
+        """The rectangle of all that is kept of a mask."""
+        return cls(mask.top, mask.left, mask.top + mask.shape[0], mask.left + mask.shape[1])
+
     @property
     def extent(self) -> int:
         """The longer side."""
         return max(self.bottom - self.top, self.right - self.left)
+
+    def grown(self, by: int) -> Place:
+        """The rectangle with a margin around it, which may reach beyond the frame."""
+        return Place(self.top - by, self.left - by, self.bottom + by, self.right + by)
 
     def joined(self, other: Place | None) -> Place:
         """The rectangle around both."""
@@ -71,6 +80,11 @@ class Window:
     top: int
     left: int
     side: int
+
+    def centred(self, place: Place) -> Window:
+        """One of the same size with a place in the middle; it may reach past any border."""
+        top, left = ((low + high - self.side) // 2 for low, high in (place[::2], place[1::2]))
+        return Window(top, left, self.side)
 
 
 def axes(here: Window | None, there: Window | None, frame: tuple[int, int]) -> tuple[Affine, Affine]:
@@ -150,6 +164,17 @@ class Windows:
         cell = side * CELL // self.image_size
         rows, columns = ([*range(0, last, side // 2), last] for last in (_last(n, side, cell) for n in frame))
         return [Window(top, left, side) for top in rows for left in columns]
+
+    def cuts(self, window: Window, place: Place, frame: tuple[int, int]) -> bool:
+        """Whether an object may go on beyond a border of its window that is none of the frame."""
+        cell = window.side / self.image_size * 4
+        return any(
+            (origin > 0 and low < origin + cell)
+            or (origin + window.side < length and high > origin + window.side - cell)
+            for (low, high, length), origin in zip(
+                _spans(place, frame), (window.top, window.left), strict=True
+            )
+        )
 
     def _with_share(self, share: float, place: Place, frame: tuple[int, int]) -> Window | None:
         for side in self._sides(frame, math.sqrt(2), self.worth):
