@@ -55,6 +55,14 @@ def model(name: str) -> VideoModel:
     return WindowedModel(sam2, Windows(32, 3 / 4, (1 / 10, 1.0), worth=1.0)) if name == "windows" else sam2
 
 
+@pytest.fixture(scope="session")
+def nano() -> VideoModel:
+    """The bundled model, with its windows."""
+    from sam2_core import load_model
+
+    return load_model("nano", device="cpu")
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A file of twelve frames of two moving disks, 64 x 48; beside it ``mask.png``, one disk."""

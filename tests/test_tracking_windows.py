@@ -2,60 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from sam2_core import Box, Point, Prompt, Session, load_model, masks, open_session
 from sam2_core.hookspecs import Segmentation
-from sam2_core.models.checkpoints import build
-from sam2_core.models.config import config
-from sam2_core.tracking.bank import Recalled
-from sam2_core.tracking.sam2_model import Sam2Model
 from sam2_core.tracking.window_prompts import mirrored, mirrored_click, on_frame
 from sam2_core.tracking.windowed_model import WindowedModel
-from sam2_core.tracking.windows import Window, Windows
-
-
-class Ball:
-    """A small bright ball that moves over a large textured frame; it may be away for some frames."""
-
-    def __init__(self, centres, radius=14, size=(1024, 1280), others=()):
-        self.size, self.centres, self.radius, self.others = size, centres, radius, others
-        noise = np.random.default_rng(3).integers(20, 90, (16, 20, 3), np.uint8)
-        self.ground = np.asarray(Image.fromarray(noise).resize(size[::-1], Image.Resampling.BICUBIC))
-
-    def __len__(self):
-        return len(self.centres)
-
-    def mask(self, frame_index):
-        return self.disk(self.centres[frame_index])
-
-    def disk(self, centre):
-        if centre is None:
-            return np.zeros(self.size, bool)
-        rows, columns = np.ogrid[: self.size[0], : self.size[1]]
-        return (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= self.radius**2
-
-    def __getitem__(self, frame_index):
-        image = self.ground.copy()
-        for mask in (self.mask(frame_index), *map(self.disk, self.others)):
-            image[mask] = (230, 225, 190)
-        return image
-
-
-@pytest.fixture(scope="module")
-def nano():
-    return load_model("nano", device="cpu")
-
-
-def tracked(model, video, prompt):
-    with Session(video, model) as session:
-        session.add_prompt(prompt)
-        return [result.mask(1) for result in session.propagate()]
+from sam2_core.tracking.windows import Window
+from tests.balls_for_tests import Ball, tracked
 
 
 def mean_iou(found, video):
@@ -90,49 +46,6 @@ def test_a_large_object_gets_the_masks_that_it_gets_without_windows(nano):
         with_windows = tracked(nano, video, prompt)
         for mine, theirs in zip(with_windows, tracked(nano.whole_frames, video, prompt), strict=True):
             assert np.array_equal(mine, theirs)
-
-
-@pytest.mark.parametrize("there", [(206, 216), (200, 900), (500, 700)])
-def test_an_object_that_was_away_is_not_seen_meanwhile_and_found_again_anywhere(nano, there):
-    later = [(there[0] + 2 * i, there[1] + 4 * i) for i in range(14)]
-    video = Ball([(200, 200), (202, 204), None, None, *later])
-    found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
-    assert not found[2].any()
-    assert not found[3].any()
-    overlaps = [masks.iou(found[i], video.mask(i)) for i in range(4, len(video))]
-    assert all(overlap > 0.6 for overlap in overlaps if overlap > 0)  # it, or nothing
-    assert overlaps[-1] > 0.6
-
-
-@pytest.mark.parametrize("radius", [60, 90])
-def test_an_object_that_leaves_its_window_within_a_frame_is_followed(nano, radius):
-    step = int(0.6 * radius)
-    video = Ball([(400, 200 + step * i) for i in range(8)], radius=radius, size=(900, 1100))
-    found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
-    assert min(masks.iou(mask, video.mask(i)) for i, mask in enumerate(found)) > 0.85
-
-
-def test_a_scrap_of_ground_does_not_keep_an_object_from_being_found(nano, monkeypatch):
-    video = Ball([(200, 200), (202, 204), None, None, *[(500 + 2 * i, 700 + 4 * i) for i in range(14)]])
-    track = Sam2Model.track
-
-    def with_scraps(model, features, memories):
-        answers = track(model, features, memories)
-        scrap = masks.encode(np.pad(np.ones((4, 4), bool), 126))
-        return [
-            one if one.visible else replace(one, encoded=scrap, score=0.1, visible=True) for one in answers
-        ]
-
-    monkeypatch.setattr(Sam2Model, "track", with_scraps)
-    found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
-    assert 0 < found[3].sum() < 50  # what was seen stays if nothing is found
-    assert masks.iou(found[-1], video.mask(17)) > 0.6
-
-
-def test_among_look_alikes_nobody_is_taken_for_an_object_that_is_gone(nano):
-    video = Ball([(200, 200), (202, 204), *[None] * 12], others=[(500, 700), (500, 760), (560, 700)])
-    found = tracked(nano, video, Prompt(0, 1, mask=video.mask(0)))
-    assert not any(mask.any() for mask in found[2:])
 
 
 def test_an_object_at_the_border_keeps_a_mask_inside_the_frame(nano):
@@ -266,8 +179,7 @@ def test_neighbours_share_a_window_and_nobody_pays_for_the_whole_frame(nano, mon
         encoded.clear()
         results = list(session.propagate(range(1, 3)))
         assert all(result.visible[0] for result in results)
-    tracked_views = [shape for shape in encoded if shape[0] == 256]
-    assert len(tracked_views) == 2
+    assert [shape[:2] for shape in encoded] == [(256, 256)] * 2
 
 
 def test_a_video_may_use_one_buffer_for_all_its_frames(nano):
@@ -297,46 +209,6 @@ def test_an_object_keeps_its_memory_when_it_walks_out_of_the_window_of_its_promp
         assert torch.equal(seen.spatial_1chw, memory.memory.spatial_1chw)
         place = memory.memory.centre_12 * 256 + torch.tensor([384.0, 128.0])
         assert torch.allclose(seen.now_12 * 256 + torch.tensor([window.top, window.left]), place, atol=1e-3)
-
-
-def test_a_network_whose_memories_stay_searches_the_whole_frame_for_it_as_it_was_prompted(monkeypatch):
-    torch.manual_seed(0)
-    network = build(config("sam2.1-tiny").at_size(64))
-    model = WindowedModel(Sam2Model(network, "random", torch.device("cpu"), "exact"), Windows(64))
-    video = Ball([(100, 100), (101, 103)], radius=6, size=(200, 240))
-    views = model.encode_image(video[0])
-    painted = model.segment(views, Prompt(0, 1, mask=Ball([(100, 100)], 60, (200, 240)).mask(0)), None)
-    (large,) = model.encode_memory(views, [painted], prompted=True)
-    small = model.segment(views, Prompt(0, 1, mask=video.mask(0)), None)
-    (prompted,) = model.encode_memory(views, [small], prompted=True)
-    (last,) = model.encode_memory(views, [small], prompted=False)
-    assert large.window is None
-    assert prompted.window is not None
-    read, answers = [], iter([False, True, True])
-    there = masks.encode(Ball([(20, 200)], 6, (200, 240)).mask(0))
-
-    def spied(sam2, features, memories):
-        read.append((features, memories))
-        visible = next(answers)
-        (found,) = track(sam2, features, memories)
-        return [replace(found, visible=visible, encoded=there if features.size == video.size else near)]
-
-    near = masks.encode(np.ones((64, 64), bool))
-    track = Sam2Model.track
-    monkeypatch.setattr(Sam2Model, "track", spied)
-    recalled = Recalled([(3.0, large), (2.0, prompted)], [(1, last)])
-    (found,) = model.track(model.encode_image(video[1]), [recalled])
-    (_, first), (whole, search), (_, close) = read
-    assert len(first[0].recent) == 1
-    assert whole.size == video.size
-    assert [memory for _, memory in search[0].conditioning] == [large.memory, prompted.whole]
-    assert not search[0].recent
-    assert not close[0].recent  # where it was last says nothing any more
-    assert found.visible
-    window = found.raw.window
-    assert window.side == 64
-    assert window.top <= 14
-    assert window.left + window.side >= 206
 
 
 # --- the switch, saved sessions ----------------------------------------------------------------------

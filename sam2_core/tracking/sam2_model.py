@@ -116,11 +116,17 @@ class Sam2Memory:
         """The object pointer alone."""
         return Sam2Memory(None, self.pointer_1d)
 
-    def moved_to(self, centre: Sequence[float]) -> Sam2Memory:
+    def moved_to(self, spot: tuple[float, float]) -> Sam2Memory:
         """The same of an object that is now there, row and column in 0..1, if its memories move with it."""
         if self.centre_12 is None:
             return self
-        return replace(self, now_12=self.centre_12.new_tensor([centre]))
+        there_12 = self.centre_12.new_tensor([spot])
+        way_12 = (self.centre_12 if self.now_12 is None else self.now_12) - there_12
+        mask = self.mask_11hw
+        if mask is not None and not bool(way_12.isnan().any()):
+            rows, columns = (Affine(1.0, way) for way in way_12[0].tolist())
+            mask = resampled(mask, rows, columns, outside=-CLAMP)
+        return replace(self, mask_11hw=mask, now_12=there_12)
 
     def seen_from(self, rows: Affine, columns: Affine) -> Sam2Memory:
         """The same in another view, whose rows and columns lie there in this one.

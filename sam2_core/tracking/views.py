@@ -68,7 +68,7 @@ class WindowedMemory:
         window: where it was looked at; None: on the whole frame.
         memory: what was seen there.
         place: where the object was; None if it was not visible.
-        whole: the same on the whole frame, of a prompted frame: a search for a lost object reads it.
+        whole: the same on the whole frame, of a prompted frame, for when the object is looked for there.
     """
 
     window: Window | None

@@ -10,10 +10,7 @@ from sam2_core.hookspecs import Memories, Segmentation
 from sam2_core.tracking.bank import Recalled
 from sam2_core.tracking.sam2_model import Sam2Memory, Sam2Model
 from sam2_core.tracking.views import Views, answer
-from sam2_core.tracking.windows import Place, Window, Windows
-
-Spot = tuple[float, float]
-"""Row and column in a window, 0 to 1."""
+from sam2_core.tracking.windows import Place, Spot, Window, Windows
 
 MIDDLE: Spot = (0.5, 0.5)
 
@@ -30,7 +27,10 @@ ALIKE = 0.7
 """Something else in the window with such a predicted IoU is a look-alike: then nothing is believed."""
 
 _EIGHTHS = (1 / 8, 3 / 8, 5 / 8, 7 / 8)
-_OTHER = 0.1
+"""Rows and columns of the spots where look-alikes are looked for."""
+
+_ELSEWHERE = 0.1
+"""What overlaps less with a finding (IoU) is something else."""
 
 
 class Lost(NamedTuple):
@@ -83,19 +83,20 @@ class WholeFrame:
         for i, one in zip(known, coarse, strict=True):
             place = Place.of(one.encoded) if one.visible else None
             window = None if place is None else self._windows.holding(place, features.size)
-            if window is None:  # nothing, or something large
+            if place is None or window is None:  # nothing, or something large
                 continue
-            (close,) = self._model.track(features[window], [_as_prompted(lost[i], window, features.size)])
-            if close.visible:
-                found[i] = answer(close, window, features.size)
+            seen = as_prompted(lost[i], window, features.size, window.spot(place))
+            (close,) = self._model.track(features[window], [seen])
+            if (one := answer(close, window, features.size)).visible:
+                found[i] = one
         return found
 
 
 class Tour:
     """Looks at a few windows of each frame, at others on the next one, as if the object were in the middle.
 
-    Which windows these are depends on the distance to the first prompted frame and on nothing else, so a
-    replay finds the same. Among look-alikes nobody is believed to be the one.
+    Which windows these are depends on the distance to the first prompted frame that is read, so a replay
+    finds the same. Among look-alikes nobody is believed to be the one.
 
     Args:
         model: tracks in one view.
@@ -115,15 +116,12 @@ class Tour:
                 looks.setdefault(window, []).append(i)
         best: dict[int, tuple[Window, Segmentation]] = {}
         for window, keys in looks.items():
-            seen = [_as_prompted(lost[i], window, features.size, MIDDLE) for i in keys]
-            for i, one in zip(keys, self._model.track(features[window], seen), strict=True):
+            seen = [as_prompted(lost[i], window, features.size, MIDDLE) for i in keys]
+            for i, inside in zip(keys, self._model.track(features[window], seen), strict=True):
+                one = answer(inside, window, features.size)
                 if one.visible and one.score >= max(BELIEVED, best[i][1].score if i in best else 0):
                     best[i] = window, one
-        return {
-            i: answer(one, window, features.size)
-            for i, (window, one) in best.items()
-            if self._alone(features, lost[i], window, one)
-        }
+        return {i: one for i, (window, one) in best.items() if self._alone(features, lost[i], window, one)}
 
     def _next(self, lost: Lost, frame: tuple[int, int]) -> Sequence[Window]:
         """The windows for this frame."""
@@ -136,10 +134,11 @@ class Tour:
     def _alone(self, features: Views, lost: Lost, window: Window, one: Segmentation) -> bool:
         """Whether nothing else in the window looks like the object."""
         spots = [(row, column) for row in _EIGHTHS for column in _EIGHTHS]
-        seen = [_as_prompted(lost, window, features.size, spot) for spot in spots]
+        seen = [as_prompted(lost, window, features.size, spot) for spot in spots]
+        others = [answer(other, window, features.size) for other in self._model.track(features[window], seen)]
         return not any(
-            other.visible and other.score >= ALIKE and masks.overlap(other.encoded, one.encoded) < _OTHER
-            for other in self._model.track(features[window], seen)
+            other.visible and other.score >= ALIKE and masks.overlap(other.encoded, one.encoded) < _ELSEWHERE
+            for other in others
         )
 
 
@@ -152,13 +151,10 @@ def _prompted(memories: Memories) -> Recalled:
     return Recalled([(steps, memory) for steps, memory in wide if memory is not None], [])
 
 
-def _as_prompted(lost: Lost, window: Window, frame: tuple[int, int], spot: Spot | None = None) -> Recalled:
-    """What is read in a window: the object as it was prompted; at that spot, if its memories move."""
+def as_prompted(lost: Lost, window: Window, frame: tuple[int, int], spot: Spot) -> Recalled:
+    """What is read in a window: the object as it was prompted, with its surroundings, at that spot."""
     seen: list[tuple[float, Sam2Memory]] = []
     for steps, memory in lost.memories.conditioning:
-        if spot is None or memory.place is None:
-            seen.append((steps, memory.seen_from(window, frame)))
-        else:  # with its surroundings, wherever the window is
-            around = window.centred(memory.place)
-            seen.append((steps, memory.seen_from(around, frame).moved_to(spot)))
+        view = window if memory.place is None else window.onto(memory.place, spot)
+        seen.append((steps, memory.seen_from(view, frame).moved_to(spot)))
     return Recalled(seen, [])

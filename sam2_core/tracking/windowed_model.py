@@ -1,4 +1,4 @@
-"""A SAM 2 with windows for small objects (ADR 13): a ``VideoModel`` around the one for whole images."""
+"""A SAM 2 with windows (ADR 13): a ``VideoModel`` around the one for whole images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sam2_core.types import Image
 
 
 class WindowedModel:
-    """SAM 2, each small object in a window at its own resolution.
+    """SAM 2, each object that takes only a part of the frame in a window of it.
 
     Args:
         model: sees the windows and, for larger objects, whole frames; ``whole_frames`` gives it back.
@@ -117,12 +117,22 @@ class WindowedModel:
                 continue
             if not one.visible or one.score < self._search.faint:
                 lost[i] = Lost(memories[i], window)
-            elif self._windows.cuts(window, there := Place.box(one.encoded), features.size):
-                cut[i] = self._window(features, there.joined(before.place).grown(there.extent // 4), None)
+            elif self._windows.cuts(window, Place.box(one.encoded), features.size):
+                wider = self._beyond(features, one, before)
+                if wider != window:
+                    cut[i] = wider
         again = self._track_in(features, [memories[i] for i in cut], list(cut.values()))
-        for i, better in (*zip(cut, again, strict=True), *self._search.find(features, lost).items()):
+        seen = {i: better for i, better in zip(cut, again, strict=True) if better.visible}
+        for i, better in (seen | self._search.find(features, lost)).items():
             found[i] = better
         return found
+
+    def _beyond(self, features: Views, found: Segmentation, before: WindowedMemory) -> Window | None:
+        """The window around what was found of an object, where it was before, and what may be missing."""
+        there = Place.of(found.encoded)
+        if there is None:
+            return None
+        return self._window(features, there.joined(before.place).grown(there.extent // 4), None)
 
     def _track_in(
         self, features: Views, memories: Sequence[Memories], windows: Sequence[Window | None]

@@ -23,6 +23,9 @@ from sam2_core.results import RunLengths
 CELL = 16
 """The stride of the coarsest features and of the memories, in pixels of the network's input."""
 
+MASK_STRIDE = 4
+"""That of the masks."""
+
 COARSE = 512
 """The masks of networks with an input up to this have at most 128 pixels a side."""
 
@@ -73,6 +76,10 @@ class Place(NamedTuple):
         )
 
 
+Spot = tuple[float, float]
+"""Row and column in a window, 0 to 1."""
+
+
 @dataclass(frozen=True)
 class Window:
     """A square part of a frame, in pixels of the video; it may reach past the lower and the right border."""
@@ -81,10 +88,19 @@ class Window:
     left: int
     side: int
 
-    def centred(self, place: Place) -> Window:
-        """One of the same size with a place in the middle; it may reach past any border."""
-        top, left = ((low + high - self.side) // 2 for low, high in (place[::2], place[1::2]))
-        return Window(top, left, self.side)
+    def spot(self, place: Place) -> Spot:
+        """The middle of a place in this window."""
+        row, column = ((low + high) / 2 for low, high in (place[::2], place[1::2]))
+        return (row - self.top) / self.side, (column - self.left) / self.side
+
+    def onto(self, place: Place, spot: Spot) -> Window:
+        """One of the same size with the middle of a place at that spot; it may reach past any border."""
+        row, column = self.spot(place)
+        return Window(
+            self.top + round((row - spot[0]) * self.side),
+            self.left + round((column - spot[1]) * self.side),
+            self.side,
+        )
 
 
 def axes(here: Window | None, there: Window | None, frame: tuple[int, int]) -> tuple[Affine, Affine]:
@@ -139,7 +155,7 @@ class Windows:
         """
         if image_size > COARSE:
             return cls(image_size)
-        return cls(image_size, largest_share=0.7, kept_shares=(1 / 4, 0.9), worth=1.2)
+        return cls(image_size, largest_share=0.7, kept_shares=(1 / 4, 7 / 8), worth=1.2)
 
     def place(self, place: Place, frame: tuple[int, int], current: Window | None = None) -> Window | None:
         """The window in which an object is looked for; None for the whole frame.
@@ -149,9 +165,9 @@ class Windows:
             frame: height and width of the frame.
             current: the window that the object has; it stays there while it fits.
         """
-        if current is not None and self._stays(place, frame, current):
-            return current
-        return self._with_share(self.largest_share, place, frame)
+        if current is None:
+            return self._with_share(self.largest_share, place, frame)
+        return current if self._stays(place, frame, current) else self.holding(place, frame)
 
     def holding(self, place: Place, frame: tuple[int, int]) -> Window | None:
         """The window of what may be an object that had one; None if it is too large even to keep one."""
@@ -167,10 +183,10 @@ class Windows:
 
     def cuts(self, window: Window, place: Place, frame: tuple[int, int]) -> bool:
         """Whether an object may go on beyond a border of its window that is none of the frame."""
-        cell = window.side / self.image_size * 4
+        pixel = window.side * MASK_STRIDE / self.image_size  # of the network's masks
         return any(
-            (origin > 0 and low < origin + cell)
-            or (origin + window.side < length and high > origin + window.side - cell)
+            (origin > 0 and low < origin + pixel)
+            or (origin + window.side < length and high > origin + window.side - pixel)
             for (low, high, length), origin in zip(
                 _spans(place, frame), (window.top, window.left), strict=True
             )
