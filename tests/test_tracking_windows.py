@@ -1,4 +1,4 @@
-"""Windows: small objects are followed at their own resolution, and nothing else changes."""
+"""Windows: objects are followed at higher resolution, and nothing else changes."""
 
 from __future__ import annotations
 

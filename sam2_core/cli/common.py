@@ -33,7 +33,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         dest="windows",
         action="store_const",
         const=False,
-        help="squeeze whole frames into the model's input, however small the objects are on them",
+        help="follow all objects on whole frames, squeezed into the model's input",
     )
 
 
