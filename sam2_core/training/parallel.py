@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, distributed
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 
 @dataclass(frozen=True)
@@ -18,11 +23,13 @@ class Processes:
         rank: its number.
         world_size: how many there are.
         device: where it computes.
+        store: what torchrun keeps for all processes of a run, if there are several.
     """
 
     rank: int
     world_size: int
     device: torch.device
+    store: Store | None = None
 
     @classmethod
     def join(cls, device: torch.device | None = None) -> Processes:
@@ -41,11 +48,17 @@ class Processes:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if cuda:
             torch.cuda.set_device(device)
-        if world_size > 1:
-            if not cuda:
-                torch.set_num_threads(1)
-            distributed.init_process_group("nccl" if cuda else "gloo")
-        return cls(rank, world_size, device)
+        if world_size == 1:
+            return cls(rank, world_size, device)
+        if not cuda:
+            torch.set_num_threads(1)
+        from torch.distributed.rendezvous import rendezvous  # not in every build of torch
+
+        store, *_ = next(rendezvous("env://"))
+        distributed.init_process_group(
+            "nccl" if cuda else "gloo", store=store, rank=rank, world_size=world_size
+        )
+        return cls(rank, world_size, device, store)
 
     @property
     def is_main(self) -> bool:
@@ -78,7 +91,21 @@ class Processes:
         self.any(False)
 
     def leave(self) -> None:
-        """Leave the others, when all are done: who leaves early makes gloo abort the last now and then."""
-        if self.world_size > 1:
-            distributed.barrier()
-            distributed.destroy_process_group()
+        """Leave the others, when all are done: who closes his connections early makes gloo abort the last.
+
+        They meet in the store and not in a collective, since the first to come out of that closes them, too.
+        """
+        if self.store is None:
+            return
+        self._meet("done")
+        distributed.destroy_process_group()
+        self.store.add("left", 1)
+        if self.is_main:  # without torchrun the store lives in this process
+            self._meet("left", 0)
+
+    def _meet(self, place: str, arriving: int = 1) -> None:
+        """Wait in the store until all processes have come to a place."""
+        if self.store is not None:
+            self.store.add(place, arriving)
+            while self.store.add(place, 0) < self.world_size:
+                time.sleep(0.01)
