@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pictures(folder: Path, tmp_path: Path) -> Pictures:
-    assert pack(folder, tmp_path / "packed") == (20, 6)  # both ends of each wide place
+    assert pack(folder, tmp_path / "packed") == {"cut_outs": 20, "places": 6}  # both ends of each wide place
     return Pictures(tmp_path / "packed")
 
 
@@ -125,7 +125,7 @@ def test_a_broken_picture_is_left_out_and_named(
     (folder / "broken.png").write_bytes((folder / "disc01.png").read_bytes()[:100])
     assert module.main([str(folder), str(tmp_path / "packed")]) == 0
     said = capsys.readouterr()
-    assert said.out == "20 cut-outs and 6 places\n"
+    assert said.out == "20 cut-outs, 6 places\n"
     assert "broken.png is left out" in said.err
 
 

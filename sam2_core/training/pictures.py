@@ -1,7 +1,8 @@
 """Real pictures for layered scenes: cut-outs that move in front of places.
 
 ``python -m sam2_core.training.pictures FOLDER FILE`` packs a folder of pictures into one file for the
-trainer's ``--pictures``. A picture with a transparent surrounding is a cut-out; an opaque one is a place.
+trainer's ``--pictures``. A picture with a transparent surrounding is a cut-out; an opaque one is a place;
+an animated model (``figures``) is seen in motion.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from sam2_core.errors import SAM2Error, VideoError, reason
 from sam2_core.files import new_file
+from sam2_core.training.figures import FIGURE_SIZE, POSES, render
 from sam2_core.training.random import Random
 
 CUT_OUT_SIZE = 160
@@ -46,11 +49,13 @@ class Pictures:
         path: of the packed file.
         held_out: whether these are the ones for validation, or the others.
         identity: says which pictures these are.
+        has_figures: whether there are animated models among them.
     """
 
     path: Path
     held_out: bool = False
     identity: str = field(init=False, default="")
+    has_figures: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         """Look whether the file holds pictures.
@@ -64,13 +69,19 @@ class Pictures:
                 digest = (file.metadata() or {}).get("sha256")
         except (OSError, SafetensorError) as error:
             raise VideoError(f"{str(self.path)!r} holds no packed pictures: {reason(error)}") from error
-        wanted = {"cut_outs": [4, CUT_OUT_SIZE, CUT_OUT_SIZE], "places": [3, PLACE_SIZE, PLACE_SIZE]}
-        if digest is None or {name: shape[1:] for name, shape in shapes.items()} != wanted:
+        wanted = {
+            "cut_outs": [4, CUT_OUT_SIZE, CUT_OUT_SIZE],
+            "places": [3, PLACE_SIZE, PLACE_SIZE],
+            "figures": [POSES, 4, FIGURE_SIZE, FIGURE_SIZE],
+        }
+        found = {name: shape[1:] for name, shape in shapes.items()}
+        if digest is None or {"figures": wanted["figures"], **found} != wanted:
             raise VideoError(
                 f"{str(self.path)!r} holds no packed pictures; make it from a folder of them with "
                 "'python -m sam2_core.training.pictures'"
             )
         object.__setattr__(self, "identity", digest)
+        object.__setattr__(self, "has_figures", "figures" in found)
 
     def cut_outs(self, rng: Random, count: int) -> Tensor:
         """Colour and opacity, ``(count, 4, CUT_OUT_SIZE, CUT_OUT_SIZE)`` in 0..1."""
@@ -80,21 +91,25 @@ class Pictures:
         """Colour of a random part of each, ``(count, 3, height, width)`` in 0..1."""
         return self._some(rng, "places", count, height, width)
 
+    def figures(self, rng: Random, count: int) -> Tensor:
+        """Colour and opacity of figures, ``(count, POSES, 4, FIGURE_SIZE, FIGURE_SIZE)`` in 0..1."""
+        return self._some(rng, "figures", count, FIGURE_SIZE, FIGURE_SIZE)
+
     def _some(self, rng: Random, kind: str, count: int, height: int, width: int) -> Tensor:
         with safe_open(self.path, framework="pt") as file:
             stored = file.get_slice(kind)
-            rows, _, size, _ = stored.get_shape()
+            rows, *_, size = stored.get_shape()
             usable = [row for row in range(rows) if (row % _ONE_IN == 0) is self.held_out]
             parts = []
             for _ in range(count):
                 row = usable[rng.integer(0, len(usable) - 1)]
                 top, left = rng.integer(0, size - height), rng.integer(0, size - width)
-                parts.append(stored[row : row + 1, :, top : top + height, left : left + width])
+                parts.append(stored[row : row + 1, ..., top : top + height, left : left + width])
         return torch.cat(parts).to(rng.device).float() / 255
 
 
-def pack(folder: Path, path: Path) -> tuple[int, int]:
-    """Pack all pictures below a folder; how many cut-outs and places there are."""
+def pack(folder: Path, path: Path) -> dict[str, int]:
+    """Pack all pictures and animated models below a folder; how many there are of each kind."""
     cut_outs: list[Picture] = []
     places: list[Picture] = []
     for picture in _pictures(folder):
@@ -108,10 +123,27 @@ def pack(folder: Path, path: Path) -> tuple[int, int]:
             "are needed: pictures with a transparent surrounding, and opaque ones"
         )
     stacks = {"cut_outs": _stacked(cut_outs), "places": _stacked(places)}
+    if figures := list(_figures(folder)):
+        stacks["figures"] = torch.from_numpy(np.stack(figures))
     digests = [hashlib.sha256(stack.numpy().data).digest() for stack in stacks.values()]
     with new_file(path) as part:
         save_file(stacks, part, metadata={"sha256": hashlib.sha256(b"".join(digests)).hexdigest()})
-    return len(cut_outs), len(places)
+    return {kind: len(stack) for kind, stack in stacks.items()}
+
+
+def _figures(folder: Path) -> Iterator[NDArray[np.uint8]]:
+    """``(POSES, 4, FIGURE_SIZE, FIGURE_SIZE)`` of each animated model, drawn by all processors."""
+    paths = sorted(folder.rglob("*.g3d"))
+    with ProcessPoolExecutor() as processes:
+        started = [processes.submit(render, number, path) for number, path in enumerate(paths)]
+        for path, figure in zip(paths, started, strict=True):
+            try:
+                poses = figure.result()
+            except (OSError, ValueError) as error:
+                sys.stderr.write(f"warning: {path.name} is left out: {reason(error)}\n")
+                continue
+            if poses is not None:
+                yield poses
 
 
 def _stacked(pictures: list[Picture]) -> Tensor:
@@ -121,8 +153,9 @@ def _stacked(pictures: list[Picture]) -> Tensor:
 
 def _pictures(folder: Path) -> Iterator[PIL.Image.Image]:
     known = PIL.Image.registered_extensions()
+    skins = {path.parent for path in folder.rglob("*.g3d")}  # pictures beside a model are its textures
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in known:
+        if path.suffix.lower() in known and path.parent not in skins:
             try:
                 with PIL.Image.open(path) as picture:
                     yield picture.convert("RGBA")
@@ -174,12 +207,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     arguments = parser.parse_args(argv)
     try:
-        cut_outs, places = pack(arguments.folder, arguments.file)
+        counts = pack(arguments.folder, arguments.file)
     except SAM2Error as error:
         parser.error(str(error))
     except (OSError, SafetensorError) as error:
         parser.error(f"cannot write {str(arguments.file)!r}: {reason(error)}")
-    sys.stdout.write(f"{cut_outs} cut-outs and {places} places\n")
+    kinds = (f"{count} {kind.replace('_', '-')}" for kind, count in counts.items())
+    sys.stdout.write(f"{', '.join(kinds)}\n")
     return 0
 
 

@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from sam2_core.training.camera import gaussian_blur, illumination, to_uint8
 from sam2_core.training.clips import Clip
+from sam2_core.training.figures import POSES
 from sam2_core.training.pictures import PLACE_SIZE, Pictures
 from sam2_core.training.random import Random
-from sam2_core.training.sprites import make_sprites, pictured_sprites
+from sam2_core.training.sprites import figures, make_sprites, pictured_sprites
 from sam2_core.training.textures import coordinates, noise, textures
 
 
@@ -22,14 +23,16 @@ class Layers:
     """What moves in a scene; positions in pixels, one row per layer from back to front.
 
     Attributes:
-        sprites: colour, opacity and part, ``(layers, 5, sprite, sprite)``.
+        sprites: colour, opacity and part of each layer, ``(poses, 5, sprite, sprite)``; most have one pose.
+        pose: which pose is shown, ``(frames, layers)``.
         radius: half the side of a sprite on the frame, ``(layers,)``.
         centre: ``(frames, layers, 2)`` x and y.
         matrix: rotation, scale and shear per frame, ``(frames, layers, 2, 2)``.
         bend: amplitude of the deformation, ``(layers,)``.
     """
 
-    sprites: Tensor
+    sprites: list[Tensor]
+    pose: Tensor
     radius: Tensor
     centre: Tensor
     matrix: Tensor
@@ -63,17 +66,18 @@ def make_scene(
     return Clip(images, labels, _table(rng, labels, len(layers.radius)))
 
 
-def _camouflage(rng: Random, sprites: Tensor, canvas: Tensor) -> None:
+def _camouflage(rng: Random, sprites: list[Tensor], canvas: Tensor) -> None:
     """Draw the colours of some layers, and most of all their brightness, towards those of the ground."""
     ground = canvas[0].flatten(1)
     place = rng.integers(0, ground.shape[1] - 1, len(sprites))
     wanted = torch.lerp(ground.mean(1), ground[:, place].T, 0.5)  # (layers, 3)
-    seen = sprites[:, 3:4].flatten(2)
-    own = (sprites[:, :3].flatten(2) * seen).sum(2) / seen.sum(2).clamp(min=1)
-    share = rng.uniform(0.4, 1.0, len(sprites), 1) * rng.chances(0.7, len(sprites), 1)
-    contrast = rng.uniform(0.5, 1.0, len(sprites), 1)[..., None, None]
-    shifted = torch.lerp(own, wanted, share)[..., None, None]
-    sprites[:, :3] = ((sprites[:, :3] - own[..., None, None]) * contrast + shifted).clamp(0, 1)
+    share = rng.uniform(0.4, 1.0, len(sprites)) * rng.chances(0.7, len(sprites))
+    contrast = rng.uniform(0.5, 1.0, len(sprites))
+    for index, sprite in enumerate(sprites):
+        seen = sprite[:, 3:4]
+        own = (sprite[:, :3] * seen).sum((0, 2, 3)) / seen.sum().clamp(min=1)
+        shifted = torch.lerp(own, wanted[index], share[index])[:, None, None]
+        sprite[:, :3] = ((sprite[:, :3] - own[:, None, None]) * contrast[index] + shifted).clamp(0, 1)
 
 
 def _camera(rng: Random, time: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -119,7 +123,7 @@ def _layers(rng: Random, time: Tensor, size: int, camera: Tensor, pictures: Pict
     radius = rng.log_uniform(7 if pictures is None else 18, 85, count) * (size / 256)
     if rng.chance(0.7):
         radius[rng.integer(0, count - 1)] = rng.number(45, 95) * (size / 256)
-    sprites = make_sprites(rng, count) if pictures is None else pictured_sprites(rng, count, pictures)
+    sprites, pose = _sprites(rng, count, len(time), pictures)
     speed = rng.log_uniform(0.1, 9, count, 1) * (size / 256)
     still = rng.chances(0.3, count, 1)
     speed = torch.where(still, torch.zeros_like(speed), speed)
@@ -144,7 +148,22 @@ def _layers(rng: Random, time: Tensor, size: int, camera: Tensor, pictures: Pict
     bend = torch.where(
         rng.chances(0.7, count), rng.uniform(0, 0.35, count), torch.zeros(count, device=rng.device)
     )
-    return Layers(sprites, radius, centre, matrix.view(len(time), count, 2, 2), bend)
+    return Layers(sprites, pose, radius, centre, matrix.view(len(time), count, 2, 2), bend)
+
+
+def _sprites(rng: Random, count: int, frames: int, pictures: Pictures | None) -> tuple[list[Tensor], Tensor]:
+    """What the layers look like, and in which of their poses they are on each frame."""
+    drawn = make_sprites(rng, count) if pictures is None else pictured_sprites(rng, count, pictures)
+    sprites = list(drawn[:, None])
+    pose = torch.zeros(frames, count, dtype=torch.long, device=rng.device)
+    if pictures is not None and pictures.has_figures:
+        animated = rng.chances(0.5, count).nonzero().flatten()
+        for index, figure in zip(animated.tolist(), figures(rng, len(animated), pictures), strict=True):
+            sprites[index] = figure
+        turn = 2 * POSES - 2  # there and back
+        steps = rng.integers(0, turn - 1, len(animated)) + torch.arange(frames, device=rng.device)[:, None]
+        pose[:, animated] = torch.minimum(steps % turn, turn - steps % turn)
+    return sprites, pose
 
 
 def _paint(rng: Random, layers: Layers, index: int, canvas: Tensor, labels: Tensor) -> None:
@@ -159,7 +178,7 @@ def _paint(rng: Random, layers: Layers, index: int, canvas: Tensor, labels: Tens
     y = (line[None, :, None] + (corner[:, 1] - centre[:, 1]).view(-1, 1, 1)).expand(-1, -1, 2 * half) / radius
     grid = torch.stack([x, y], -1).flatten(1, 2) @ layers.matrix[:, index].transpose(1, 2)
     grid = _bent(rng, grid, float(layers.bend[index]), frames).view(frames, 2 * half, 2 * half, 2)
-    source = layers.sprites[index][None].expand(frames, -1, -1, -1)
+    source = layers.sprites[index][layers.pose[:, index]]
     drawn = functional.grid_sample(source, grid, align_corners=False)
     value = 2 * index + 1
     for t, (left, top) in enumerate(corner.tolist()):

@@ -77,6 +77,18 @@ def pictured_sprites(rng: Random, count: int, pictures: Pictures) -> Tensor:
     return torch.where(rng.chances(0.75, count, 1, 1, 1), cut, made)
 
 
+def figures(rng: Random, count: int, pictures: Pictures) -> Tensor:
+    """Animated models in other light, ``(count, poses, 5, sprite, sprite)``."""
+    if count == 0:
+        return torch.zeros(0)
+    drawn = pictures.figures(rng, count)
+    drawn = torch.where(rng.chances(0.5, count, 1, 1, 1, 1), drawn.flip(-1), drawn)
+    contrast, light = rng.log_uniform(0.5, 1.3, count, 1, 1, 1, 1), rng.uniform(-0.2, 0.3, count, 1, 1, 1, 1)
+    tint = rng.uniform(0.8, 1.2, count, 1, 3, 1, 1)
+    colour = (((drawn[:, :, :3] - 0.5) * contrast + 0.5 + light) * tint).clamp(0, 1)
+    return torch.cat([colour, drawn[:, :, 3:], torch.zeros_like(drawn[:, :, 3:])], 2)
+
+
 def _other_coats(rng: Random, colour: Tensor, pictures: Pictures) -> Tensor:
     """The cut-outs in other light; some with folds, some in the colours of a place."""
     count, _, size, _ = colour.shape
