@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import pluggy
 from numpy.typing import NDArray
@@ -29,6 +29,14 @@ class Features(Protocol):
     @property
     def nbytes(self) -> int:
         """Bytes that it takes."""
+
+
+@runtime_checkable
+class LazyFeatures(Features, Protocol):
+    """Features that are computed when they are first needed."""
+
+    def encode(self) -> None:
+        """Compute now what any object may need."""
 
 
 @dataclass(frozen=True, eq=False)

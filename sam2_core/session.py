@@ -206,10 +206,8 @@ class Session:
             raise SessionError(
                 "there is nothing to propagate; object_ids is empty, leave it out for all objects"
             )
-        if frames is not None and not isinstance(frames, range):
-            raise SessionError(f"frames are a range, such as range(5, 10); got {frames!r}")
-        if frames is not None and len(frames) and not 0 <= min(frames) <= max(frames) < len(self.video):
-            raise SessionError(f"{frames} leaves the video, which has frames 0..{len(self.video) - 1}")
+        if frames is not None:
+            self._check_frames(frames)
         return self._run(frames, chosen, self._revision)
 
     def _run(self, frames: range | None, object_ids: tuple[int, ...], revision: int) -> Iterator[FrameResult]:
@@ -263,6 +261,34 @@ class Session:
         """
         self._check_open()
         return {object_id: track.masklet() for object_id, track in self._tracks.items()}
+
+    def prefetch(self, frames: range) -> Iterator[int]:
+        """Read and encode frames ahead, while the user thinks; propagation then finds their features.
+
+        A generator, so that whoever drives it in idle time can stop at any frame. It ends where more would
+        push out what it has just encoded (``Limits.feature_bytes``). No mask changes by it.
+
+        Args:
+            frames: the frames that are likely next, in that order: ``range(k + 1, len(video))``.
+
+        Yields:
+            The index of each frame, once its features are at hand.
+
+        Raises:
+            SessionError: if the range leaves the video.
+            VideoError: at a frame that cannot be read.
+            SessionClosedError: if the session is closed, also at the next step after that.
+        """
+        self._check_open()
+        self._check_frames(frames)
+        return self._ahead(frames)
+
+    def _ahead(self, frames: range) -> Iterator[int]:
+        for frame_index in frames:
+            self._check_open()
+            if not self._tracker.features.encode_ahead(frame_index, frames):
+                return
+            yield frame_index
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -324,6 +350,12 @@ class Session:
         self._check_open()
         if revision != self._revision:
             raise SupersededError("a prompt changed while this propagation was running; start it again")
+
+    def _check_frames(self, frames: range) -> None:
+        if not isinstance(frames, range):
+            raise SessionError(f"frames are a range, such as range(5, 10); got {frames!r}")
+        if len(frames) and not 0 <= min(frames) <= max(frames) < len(self.video):
+            raise SessionError(f"{frames} leaves the video, which has frames 0..{len(self.video) - 1}")
 
     def _check_objects(self, object_ids: Iterable[int]) -> tuple[int, ...]:
         if not isinstance(object_ids, Iterable):

@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sam2_core.bench.theirs import hub_config, to_hub_names
 from sam2_core.errors import ModelError
 from sam2_core.models import checkpoints
 from sam2_core.models.config import CONFIGS, config
 from sam2_core.models.hub_names import from_hub_names
 from sam2_core.models.sam2 import SAM2
-from tests.hub_names_for_tests import to_hub_names
 
 torch.set_num_threads(1)
 
@@ -82,11 +82,9 @@ def test_every_published_model_is_recognised_in_both_layouts(tmp_path, name):
 def test_hub_names_are_those_of_transformers():
     from transformers import Sam2VideoModel
 
-    from tests.reference import reference_config
-
     for name in ("sam2-small", "sam2.1-base-plus"):
         with torch.device("meta"):
-            theirs = Sam2VideoModel(reference_config(config(name))).state_dict()
+            theirs = Sam2VideoModel(hub_config(config(name))).state_dict()
         ours = to_hub_names(on_meta(name).state_dict())
         assert {k: t.shape for k, t in ours.items()} == {k: t.shape for k, t in theirs.items()}
 

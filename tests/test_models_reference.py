@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from transformers import Sam2VideoModel
 
+from sam2_core.bench.random_networks import random_network, textured_frame
+from sam2_core.bench.theirs import same_network
 from sam2_core.models.config import CONFIGS
 from sam2_core.models.mask_decoder import Decoded
 from sam2_core.models.preprocess import preprocess
 from sam2_core.models.sam2 import SAM2, Features, PointPrompts, Prediction
-from tests.reference import random_network, reference_of, textured_frame
 from tests.skips import shared_data
 
 torch.set_num_threads(1)  # on a busy machine two spinning threads are slower than one
@@ -32,7 +33,7 @@ class Pair:
 def pair(request):
     ours = random_network(CONFIGS[request.param].at_size(256))
     with torch.inference_mode():
-        yield Pair(ours, reference_of(ours))
+        yield Pair(ours, same_network(ours))
 
 
 @pytest.fixture(scope="module")
@@ -258,5 +259,5 @@ def test_other_sizes_have_equal_features(name):
     ours = random_network(CONFIGS[name].at_size(128))
     images = preprocess(textured_frame(3), 128)
     with torch.inference_mode():
-        both = Pair(ours, reference_of(ours))
+        both = Pair(ours, same_network(ours))
         assert difference(ours.encode_image(images).stride16, their_features(both, images)[2]) <= TOLERANCE

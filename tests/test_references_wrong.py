@@ -12,13 +12,14 @@ from PIL import Image
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from sam2_core import LiveVideo, Point, Prompt, Session, open_video
+from sam2_core.bench.random_networks import random_network
+from sam2_core.bench.theirs import same_network
 from sam2_core.models.config import config
 from sam2_core.models.preprocess import preprocess
 from sam2_core.models.prompt_encoder import PointPrompts
 from sam2_core.tracking.sam2_model import Sam2Model
 from tests.conftest import model
 from tests.models_for_tests import Recording
-from tests.reference import random_network, reference_of
 from tests.sessions_for_tests import click, same
 from tests.videos_for_tests import Disks
 
@@ -51,7 +52,7 @@ def test_a_late_click_is_kept_by_us_and_lost_by_transformers() -> None:
     video = Disks(17)
     ours, theirs = (
         Session(video, Sam2Model(network, "tiny", torch.device("cpu"), "exact")),
-        reference_of(network),
+        same_network(network),
     )
     pixels = torch.cat([preprocess(video[i], 64) for i in range(len(video))])
     state = Sam2VideoInferenceSession(pixels, *video.size, dtype=torch.float32)

@@ -13,12 +13,13 @@ from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from sam2_core import Box, Point, Prompt, Session, open_video
+from sam2_core.bench.random_networks import random_network, textured_frame
+from sam2_core.bench.theirs import same_network
 from sam2_core.models.config import config
 from sam2_core.models.preprocess import preprocess
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.sam2_model import Sam2Model
 from tests.models_for_tests import Recording
-from tests.reference import random_network, reference_of, textured_frame
 from tests.skips import shared_data
 
 SIZE, FRAMES = 128, 22
@@ -56,7 +57,7 @@ def frames() -> Frames:
 @pytest.fixture(scope="module", params=["sam2-tiny", "sam2.1-tiny"])
 def pair(request: pytest.FixtureRequest) -> tuple[Sam2Model, Sam2VideoModel]:
     network = random_network(config(request.param).at_size(SIZE))
-    return Sam2Model(network, request.param, torch.device("cpu"), "exact"), reference_of(network)
+    return Sam2Model(network, request.param, torch.device("cpu"), "exact"), same_network(network)
 
 
 def ours(model: Sam2Model, prompts: Sequence[Prompt]) -> tuple[Logits, Session]:

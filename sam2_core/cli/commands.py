@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from sam2_core import __version__
-from sam2_core.cli import demo, evaluate, finetune, models, segment, track, train
+from sam2_core.cli import bench, demo, evaluate, finetune, models, segment, track, train
 from sam2_core.cli.failures import UsageError, one_line
 
 
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sam2-core {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (demo, track, segment, evaluate, train, finetune, models):
+    for command in (demo, track, segment, evaluate, train, finetune, models, bench):
         subparser = command.add_parser(commands)
         subparser.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS

@@ -105,6 +105,11 @@ class SAM2Config:
                 f"image_size must be a multiple of 32, at most {LARGEST_IMAGE}; got {self.image_size}"
             )
 
+    @property
+    def has_large_products(self) -> bool:
+        """Whether bfloat16 pays on a CPU; nano's matrices are so small that other work outweighs them."""
+        return isinstance(self.trunk, HieraConfig)
+
     def at_size(self, image_size: int) -> SAM2Config:
         """The same network for images of another size (a multiple of 32)."""
         return replace(self, image_size=image_size)

@@ -39,5 +39,8 @@ def check_precision(precision: str) -> str:
 
 
 def prefers_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is native there, and so "auto" uses it."""
+    """Whether bfloat16 is native there, and so "auto" uses it for large matrix products."""
+    if device.type == "cpu":
+        tell = getattr(torch.cpu, "get_capabilities", None)  # an older torch does not tell
+        return tell is not None and any(tell().get(name) for name in ("avx512_bf16", "amx_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

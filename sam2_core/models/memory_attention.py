@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2_core.models.attention import attend, narrow_values_pay
 from sam2_core.models.config import SAM2Config
 from sam2_core.models.layers import Attention
-from sam2_core.models.positions import Rotary, rotary_turns, sine_grid
+from sam2_core.models.positions import Derived, Rotary, rotary_turns, sine_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,39 @@ class MemoryTokens:
     pointer_count: int
 
 
+class MemoryReading(Attention):
+    """Cross-attention from a frame to memories, whose tokens are narrower than its inside.
+
+    Where it pays, the tokens themselves are weighed, not their projections to values, which are four times
+    as wide. That is exact: the weights of a query sum to 1, so ``W (V m + c) + b``, averaged over the tokens
+    m, is ``(W V) (averaged m) + (W c + b)``.
+    """
+
+    def __init__(self, config: SAM2Config) -> None:
+        super().__init__(config.dim, config.dim, heads=1, memory_dim=config.memory_dim)
+        self._folded = Derived()
+
+    def read(self, query_bpd: Tensor, memory: MemoryTokens, rotary: Rotary) -> Tensor:
+        """What the pixels of a frame read, ``(n or 1, pixels, dim)`` -> ``(n, pixels, dim)``."""
+        tokens_nmd = memory.tokens_nmd
+        keys_nmd = tokens_nmd + memory.positions_1md
+        if not narrow_values_pay(query_bpd, tokens_nmd.shape[1]):
+            read_npd: Tensor = self(query_bpd, keys_nmd, tokens_nmd, rotary)
+            return read_npd
+        query = rotary.turn_queries(self.q_proj(query_bpd))[:, None]
+        key = rotary.turn_keys(self.k_proj(keys_nmd))[:, None]
+        weighed_npd = attend(query, key, tokens_nmd[:, None].to(query.dtype))[:, 0]
+        folded = self._folded.get(tuple(self.parameters()), None, self._fold)
+        return F.linear(weighed_npd, folded[:, :-1], folded[:, -1])
+
+    def _fold(self) -> Tensor:
+        """Values and output as one, ``(dim, memory_dim + 1)``, the bias last."""
+        values, output = self.v_proj, self.out_proj
+        weight = output.weight.float() @ values.weight.float()
+        bias = output.weight.float() @ values.bias.float() + output.bias.float()
+        return torch.cat([weight, bias[:, None]], dim=1).to(output.weight.dtype)
+
+
 class MemoryAttentionLayer(nn.Module):
     """The frame attends to itself, then to the memories, then an MLP; norms come first."""
 
@@ -35,7 +70,7 @@ class MemoryAttentionLayer(nn.Module):
         dim = config.dim
         self.dropout = config.memory_dropout
         self.self_attn = Attention(dim, dim, heads=1)
-        self.cross_attn_image = Attention(dim, dim, heads=1, memory_dim=config.memory_dim)
+        self.cross_attn_image = MemoryReading(config)
         self.linear1 = nn.Linear(dim, config.memory_hidden)
         self.linear2 = nn.Linear(config.memory_hidden, dim)
         self.norm1 = nn.LayerNorm(dim)
@@ -55,9 +90,8 @@ class MemoryAttentionLayer(nn.Module):
         """
         normed = self.norm1(x_bpd)
         x_bpd = x_bpd + self._drop(self.self_attn(normed, normed, normed, rotary))
-        keys = memory.tokens_nmd + memory.positions_1md
-        read_npd = self.cross_attn_image(
-            self.norm2(x_bpd), keys, memory.tokens_nmd, replace(rotary, pointers=memory.pointer_count)
+        read_npd = self.cross_attn_image.read(
+            self.norm2(x_bpd), memory, replace(rotary, pointers=memory.pointer_count)
         )
         x_npd = x_bpd + self._drop(read_npd)
         hidden = self._drop(F.relu(self.linear1(self.norm3(x_npd))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from sam2_core.hookspecs import Features, VideoModel
+from sam2_core.hookspecs import Features, LazyFeatures, VideoModel
 from sam2_core.types import Video
 from sam2_core.videos.frames import frame_of
 
@@ -46,9 +46,36 @@ class FeatureCache:
         if frame_index not in self._kept:
             self._kept[frame_index] = self._model.encode_image(frame_of(self._video, frame_index))
         self._kept.move_to_end(frame_index)
-        while len(self._kept) > 1 and (len(self) > MAX_FRAMES or self.nbytes > self._budget):
+        while len(self._kept) > 1 and self._is_over():
             self._kept.popitem(last=False)
         return self._kept[frame_index]
+
+    def encode_ahead(self, frame_index: int, ahead: range) -> bool:
+        """Have the features of a frame at hand, unless they would push out others of the range ahead.
+
+        The frame that was asked for last, outside of the range, is kept too: the user looks at it.
+
+        Returns:
+            Whether they are at hand.
+
+        Raises:
+            VideoError: as for asking for the frame.
+        """
+        shown = next((i for i in reversed(self._kept) if i not in ahead), None)
+        needed = [f.nbytes for i, f in self._kept.items() if i in ahead or i == shown]
+        if frame_index not in self._kept:
+            needed.append(max((features.nbytes for features in self._kept.values()), default=0))
+        if len(needed) > MAX_FRAMES or sum(needed) > self._budget:
+            return frame_index in self._kept
+        features = self[frame_index]
+        if isinstance(features, LazyFeatures):
+            features.encode()
+        if shown is not None:
+            self._kept.move_to_end(shown)
+        return True
+
+    def _is_over(self) -> bool:
+        return len(self) > MAX_FRAMES or self.nbytes > self._budget
 
     def clear(self) -> None:
         """Drop everything."""

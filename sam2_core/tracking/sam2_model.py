@@ -17,6 +17,7 @@ from torch import Tensor
 from sam2_core.hookspecs import Memories, Segmentation
 from sam2_core.models import devices, motion
 from sam2_core.models.config import SAM2Config
+from sam2_core.models.mixed import with_bfloat16_weights
 from sam2_core.models.preprocess import preprocess
 from sam2_core.models.prompt_encoder import PointPrompts
 from sam2_core.models.resampling import Affine, resampled
@@ -167,20 +168,27 @@ class Sam2Model:
 
     def __init__(self, network: SAM2, name: str, device: torch.device, precision: str) -> None:
         self.name = name
-        self.network = network.to(device).eval()
+        self._exact = precision == "exact"
+        pays = device.type != "cpu" or network.config.has_large_products
+        self._bfloat16 = not self._exact and pays and devices.prefers_bfloat16(device)
+        network = network.to(device).eval()
+        self.network = with_bfloat16_weights(network) if self._bfloat16 else network
         self.memory_span = network.config.memory_slots - 1
         self.pointer_span = network.config.pointers - 1
         self.batch = 1 if precision == "exact" else batch_of(network.config)  # which may be 1 too
         self._device = device
-        self._exact = precision == "exact"
-        self._bfloat16 = precision != "exact" and devices.prefers_bfloat16(device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What large products are computed in."""
+        return torch.bfloat16 if self._bfloat16 else torch.float32
 
     @cached_property
     def identity(self) -> str:
         """The arithmetic, the sizes, and a checksum of the weights."""
         checksum = 0
         for tensor in self.network.state_dict().values():
-            checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
+            checksum = zlib.crc32(tensor.detach().cpu().contiguous().view(torch.uint8).numpy(), checksum)
         arithmetic = "float32" if self._exact else f"batched, bfloat16 {self._bfloat16}"
         return f"{self.network.config}, {arithmetic}, {self._device.type}, {checksum:08x}"
 

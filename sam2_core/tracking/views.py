@@ -35,6 +35,10 @@ class Views:
             self._encoded[window] = self._model.encode_image(self._part(window))
         return self._encoded[window]
 
+    def encode(self) -> None:
+        """Encode the frame as a whole; which windows will be needed nobody knows."""
+        self[None]
+
     @property
     def mirrored(self) -> Frame:
         """The features of the frame with left and right exchanged."""

@@ -80,6 +80,8 @@ def _meshes(data: bytes, folder: Path) -> Iterator[Mesh]:
         if names and indices:
             if triangles.max() >= corners:
                 raise ValueError("a triangle has a corner that does not exist")
+            if not (np.isfinite(points).all() and np.isfinite(spots).all()):
+                raise ValueError("a corner is at no place")
             texture = _texture(folder / names[0].split(b"\0")[0].decode("latin-1"), properties)
             yield Mesh(points.reshape(frames, corners, 3), triangles, spots.reshape(corners, 2), texture)
 

@@ -124,6 +124,8 @@ def _layers(rng: Random, time: Tensor, size: int, camera: Tensor, pictures: Pict
     if rng.chance(0.7):
         radius[rng.integer(0, count - 1)] = rng.number(45, 95) * (size / 256)
     sprites, pose = _sprites(rng, count, len(time), pictures)
+    animated = torch.tensor([len(sprite) > 1 for sprite in sprites], device=rng.device)
+    radius = radius * torch.where(animated, 1.4, 1.0)  # figures fill little of their square
     speed = rng.log_uniform(0.1, 9, count, 1) * (size / 256)
     still = rng.chances(0.3, count, 1)
     speed = torch.where(still, torch.zeros_like(speed), speed)

@@ -1,0 +1,102 @@
+"""What a case is: two sides that do the same work with the same frames and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sam2_core.bench.measure import Work
+from sam2_core.bench.random_networks import random_network
+from sam2_core.bench.theirs import Theirs
+from sam2_core.models.config import config
+from sam2_core.models.sam2 import SAM2
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how large a run is.
+
+    Attributes:
+        device: where both sides compute.
+        folder: for films that are made on the spot.
+        small: sizes with which the figures say nothing, to see in seconds that everything works.
+        dtypes: in what ``transformers`` computes, each on its own, and the best counts; none leaves it out.
+    """
+
+    device: torch.device
+    folder: Path
+    small: bool = False
+    dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.bfloat16)
+
+    def network(self, name: str, image_size: int) -> SAM2:
+        """A network of a size, with random weights."""
+        sizes = config(name).at_size(128 if self.small else image_size)
+        return random_network(sizes).requires_grad_(False)
+
+    def count(self, wanted: int, small: int) -> int:
+        """So many objects or frames."""
+        return small if self.small else wanted
+
+    def theirs(self, network: SAM2) -> dict[str, Theirs]:
+        """The library's models with these weights, by what they compute in."""
+        return {name_of(dtype): Theirs.of(network, dtype, self.device) for dtype in self.dtypes}
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """As people call it: "bfloat16"."""
+    return str(dtype).removeprefix("torch.")
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The two sides of a case, for work that is timed.
+
+    Attributes:
+        ours: our work; what it returns may be compared.
+        theirs: the same in ``transformers``, by setting.
+        exact: the same by us in float32, for comparing masks; None if there are none to compare.
+        logits: makes what a side returns comparable, ``(objects, 1, height, width)``.
+        dtype: in what our side computes.
+    """
+
+    ours: Work
+    theirs: Mapping[str, Work] = field(default_factory=dict)
+    exact: Work | None = None
+    logits: Callable[[object], Tensor] | None = None
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a case found, if it counts something other than the time of a work.
+
+    Attributes:
+        ours: our figure.
+        theirs: the library's, if it took part.
+        more_is_better: whether it is a speed.
+    """
+
+    ours: float
+    theirs: float | None
+    more_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case of the benchmark.
+
+    Attributes:
+        name: how ``--case`` calls it.
+        title: what is done.
+        unit: of the figures; "" for the time of a work.
+        prepare: makes the two sides, or counts on its own.
+    """
+
+    name: str
+    title: str
+    unit: str
+    prepare: Callable[[Setting], Pair | Figures]

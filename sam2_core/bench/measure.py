@@ -1,0 +1,83 @@
+"""Measuring: two sides do the same work in turn, in one process; CPU-seconds and wall time are counted."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from statistics import median
+
+import torch
+
+Work = Callable[[], object]
+"""One time the work; what it returns is not looked at."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What some work took.
+
+    Attributes:
+        cpu: seconds of all processors that this process used.
+        wall: seconds on the clock.
+    """
+
+    cpu: float
+    wall: float
+
+
+def timed(work: Work) -> Seconds:
+    """What the work takes once; on a GPU until it is done."""
+    _finish()
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    _finish()
+    return Seconds(time.process_time() - cpu, time.perf_counter() - wall)
+
+
+def alternated(sides: Mapping[str, Work], rounds: int) -> dict[str, Seconds]:
+    """The medians of some rounds in which each side works once; one round before them warms up."""
+    kept: dict[str, list[Seconds]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name, work in sides.items():
+            seconds = timed(work)
+            if number:
+                kept[name].append(seconds)
+    return {
+        name: Seconds(median(s.cpu for s in each), median(s.wall for s in each))
+        for name, each in kept.items()
+    }
+
+
+def _finish() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def hardware(device: torch.device) -> str:
+    """The machine and the versions that figures depend on, in one line."""
+    if device.type == "cuda":
+        chip = torch.cuda.get_device_name(device)
+    else:
+        chip = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    with suppress(metadata.PackageNotFoundError):
+        versions += f", transformers {metadata.version('transformers')}"
+    return f"{chip}; {versions}; {platform.system()}"
+
+
+def _processor() -> str:
+    tell = getattr(torch.cpu, "get_capabilities", None)
+    return str((tell() if tell else {}).get("cpu_name") or platform.processor() or platform.machine()).strip()
+
+
+def products_per_second(dtype: torch.dtype) -> float:
+    """GFLOP per CPU-second of a large matrix product: what the floor of a case is counted with."""
+    with torch.inference_mode():
+        left, right = torch.randn(2048, 1024).to(dtype), torch.randn(1024, 2048).to(dtype)
+        best = min(timed(lambda: left @ right).cpu for _ in range(8))
+    return float(2 * 2048 * 1024 * 2048 / best / 1e9)

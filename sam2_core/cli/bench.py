@@ -1,0 +1,127 @@
+"""``sam2 bench``: how fast this is, beside the ``transformers`` library with the same frames and weights."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from sam2_core.cli.common import print_table
+from sam2_core.cli.failures import UsageError
+
+if TYPE_CHECKING:
+    from sam2_core.bench.runs import Outcome
+
+_TRANSFORMERS = "transformers"
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser("bench", help="measure speed, and compare it")
+    parser.add_argument(
+        "--against",
+        choices=[_TRANSFORMERS],
+        help="a library to do the same work in turn, with the same frames and weights, in its best setting",
+    )
+    parser.add_argument(
+        "--case", action="append", metavar="NAME", help="only this case; may be repeated (see --list)"
+    )
+    parser.add_argument("--list", action="store_true", help="say which cases there are")
+    parser.add_argument(
+        "--rounds", type=int, default=3, metavar="N", help="medians of so many rounds count (default: 3)"
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="sizes that say nothing about speed, to see that it works"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.set_defaults(run=run, defaults=parser.get_default)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    from sam2_core.bench.cases import Setting
+    from sam2_core.bench.measure import hardware
+    from sam2_core.bench.runs import CASES
+    from sam2_core.bench.runs import run as run_cases
+    from sam2_core.models import devices
+
+    if options.list:
+        print_table(["case", "what is done"], [[c.name, c.title] for c in CASES.values()], left=True)
+        return 0
+    unknown = [name for name in options.case or () if name not in CASES]
+    if unknown:
+        raise UsageError(f"there is no case {unknown[0]!r}; there are: {', '.join(CASES)}")
+    if options.rounds < 1:
+        raise UsageError("--rounds must be at least 1")
+    device = devices.choose(options.device)
+    machine = hardware(device)
+    chosen = [CASES[name] for name in options.case or CASES]
+    with TemporaryDirectory() as folder:
+        setting = Setting(device, Path(folder), small=options.small)
+        if options.against is None:
+            setting = Setting(device, Path(folder), small=options.small, dtypes=())
+        outcomes = []
+        for outcome in run_cases(chosen, setting, options.rounds):
+            outcomes.append(outcome)
+            if not options.json and sys.stderr is not None:
+                print(f"{outcome.case.name}: {outcome.ours:.3g} {outcome.unit}", file=sys.stderr)
+    if options.json:
+        print(json.dumps({"hardware": machine, "cases": [_entry(o) for o in outcomes]}, indent=2))
+    else:
+        _print(machine, outcomes)
+    return 0
+
+
+def _entry(outcome: Outcome) -> dict[str, Any]:
+    """What ``--json`` says of a case; what was not measured is null or missing."""
+    entry: dict[str, Any] = {
+        "name": outcome.case.name,
+        "ours": outcome.ours,
+        "theirs": outcome.theirs,
+        "ratio": outcome.ratio,
+        "unit": outcome.unit,
+    }
+    if outcome.wall is not None:
+        entry |= {"ours_wall_s": outcome.wall[0], "theirs_wall_s": outcome.wall[1]}
+    if outcome.setting is not None:
+        entry["theirs_setting"] = outcome.setting
+    if outcome.floor is not None:
+        entry["floor"] = outcome.floor
+    if outcome.agreement is not None:
+        entry |= {"ours_agrees": outcome.agreement.ours, "theirs_agrees": outcome.agreement.theirs}
+    return entry
+
+
+def _print(machine: str, outcomes: list[Outcome]) -> None:
+    rows = [
+        [
+            outcome.case.title,
+            f"{_figure(outcome.ours)} {outcome.unit}",
+            _figure(outcome.theirs),
+            outcome.setting or "",
+            "" if outcome.ratio is None else f"{outcome.ratio:.2f}x",
+            _figure(outcome.floor),
+            "" if outcome.agreement is None else _agreement(outcome),
+        ]
+        for outcome in outcomes
+    ]
+    print_table(["case", "ours", "theirs", "setting", "ratio", "floor", "agrees"], rows, left=True)
+    print(f"\n{machine}")
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def _agreement(outcome: Outcome) -> str:
+    """Of how many pixels the masks are as those of float32."""
+    shares = outcome.agreement
+    if shares is None:
+        return ""
+    theirs = "" if shares.theirs is None else f" ({shares.theirs:.4f})"
+    return f"{shares.ours:.4f}{theirs}"

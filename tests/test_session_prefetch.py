@@ -1,0 +1,88 @@
+"""Reading ahead while the user thinks: what it saves, what it leaves alone, where it ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from sam2_core import Limits, Point, Prompt, Session, load_model
+from sam2_core.errors import SessionClosedError, SessionError
+from sam2_core.hookspecs import VideoModel
+from tests.models_for_tests import Counting
+from tests.videos_for_tests import Disks
+
+FRAMES = 8
+
+
+@pytest.fixture(scope="module")
+def model() -> VideoModel:
+    return load_model("nano", "cpu", windows=False)
+
+
+def session_of(model: VideoModel, limits: Limits | None = None) -> tuple[Session, Counting]:
+    counting = Counting(model)
+    session = Session(Disks(FRAMES), counting, limits)  # type: ignore[arg-type]
+    session.add_prompt(Prompt(0, 1, (Point(15, 12),)))
+    return session, counting
+
+
+def test_propagation_encodes_nothing_that_was_read_ahead(model: VideoModel) -> None:
+    session, counting = session_of(model)
+    assert list(session.prefetch(range(1, FRAMES))) == list(range(1, FRAMES))
+    assert counting.calls["encode_image"] == FRAMES
+    results = list(session.propagate())
+    assert counting.calls["encode_image"] == FRAMES
+    plain, _ = session_of(model)
+    for ahead, result in zip(results, plain.propagate(), strict=True):
+        assert (ahead.mask(1) == result.mask(1)).all()
+
+
+def test_nothing_is_encoded_before_it_is_asked_for(model: VideoModel) -> None:
+    session, counting = session_of(model)
+    ahead = session.prefetch(range(1, FRAMES))
+    assert counting.calls["encode_image"] == 1
+    assert next(ahead) == 1
+    assert counting.calls["encode_image"] == 2
+
+
+def test_a_click_meanwhile_disturbs_nothing(model: VideoModel) -> None:
+    session, _ = session_of(model)
+    ahead = session.prefetch(range(1, FRAMES))
+    next(ahead)
+    session.add_prompt(Prompt(0, 2, (Point(40, 30),)))
+    assert next(ahead) == 2
+
+
+def test_it_ends_where_the_budget_does_and_keeps_the_frame_that_is_shown(model: VideoModel) -> None:
+    one = model.encode_image(Disks(1)[0]).nbytes
+    session, counting = session_of(model, Limits(feature_bytes=4 * one))
+    assert list(session.prefetch(range(1, FRAMES))) == [1, 2, 3]
+    assert counting.calls["encode_image"] == 4
+    assert list(session.prefetch(range(1, FRAMES))) == [1, 2, 3]
+    session.add_prompt(Prompt(0, 2, (Point(40, 30),)))
+    assert counting.calls["encode_image"] == 4
+
+
+def test_windows_are_not_in_its_way() -> None:
+    model = load_model("nano", "cpu")
+    session = Session(Disks(FRAMES), model)
+    session.add_prompt(Prompt(0, 1, (Point(15, 12),)))
+    assert list(session.prefetch(range(1, 4))) == [1, 2, 3]
+    assert (
+        session._tracker.features.nbytes
+        > 3 * load_model("nano", "cpu", windows=False).encode_image(Disks(1)[0]).nbytes
+    )
+
+
+@pytest.mark.parametrize("frames", [range(5, FRAMES + 1), range(-1, 3), [1, 2]])
+def test_a_range_outside_of_the_video_is_refused(frames: range, model: VideoModel) -> None:
+    session, _ = session_of(model)
+    with pytest.raises(SessionError):
+        session.prefetch(frames)
+
+
+def test_a_closed_session_reads_nothing(model: VideoModel) -> None:
+    session, _ = session_of(model)
+    ahead = session.prefetch(range(1, FRAMES))
+    session.close()
+    with pytest.raises(SessionClosedError):
+        next(ahead)
