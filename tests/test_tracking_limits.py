@@ -13,6 +13,7 @@ from sam2_core import Limits, Session, load_model, masks
 from sam2_core.hookspecs import Memory, VideoModel
 from sam2_core.models import devices
 from sam2_core.models.config import config
+from sam2_core.models.sam2 import SAM2
 from sam2_core.tracking import sam2_model
 from sam2_core.tracking.bank import MemoryBank
 from sam2_core.tracking.restart import NEWEST, RestartPoints
@@ -116,12 +117,14 @@ def test_precisions_have_identities_of_their_own_even_with_one_object_in_a_batch
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sam2_model, "BATCH", 1)
-    monkeypatch.setattr(devices, "prefers_bfloat16", lambda device: True)
-    models = [load_model("nano", "cpu", precision) for precision in ("exact", "auto")]
-    assert [each.batch for each in models] == [1, 1]
-    assert models[0].identity != models[1].identity
-    monkeypatch.setattr(devices, "prefers_bfloat16", lambda device: False)
-    assert load_model("nano", "cpu", "auto").identity not in [each.identity for each in models]
+    network = SAM2(config("sam2.1-tiny").at_size(64))
+    identities = []
+    for precision, bfloat16 in (("exact", True), ("auto", True), ("auto", False)):
+        monkeypatch.setattr(devices, "prefers_bfloat16", lambda device, chosen=bfloat16: chosen)
+        model = Sam2Model(network, "tiny", torch.device("cpu"), precision)
+        assert model.batch == 1
+        identities.append(model.identity)
+    assert len(set(identities)) == 3
 
 
 def test_the_batch_changes_masks_by_rounding_only(monkeypatch: pytest.MonkeyPatch) -> None:
