@@ -275,7 +275,7 @@ class Session:
             The index of each frame, once its features are at hand.
 
         Raises:
-            SessionError: if the range leaves the video.
+            SessionError: if frames are no range, or leave the video.
             VideoError: at a frame that cannot be read.
             SessionClosedError: if the session is closed, also at the next step after that.
         """

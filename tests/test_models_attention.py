@@ -82,6 +82,31 @@ def test_scores_of_any_size_stay_finite():
                 assert read.isfinite().all()
 
 
+def test_scores_that_all_vanish_or_overflow_are_answered_by_the_formula():
+    value = torch.randn(1, 1, 48, 4)
+    for sign in (1, -1):
+        query, key = torch.full((1, 1, 4, 8), 1000.0), torch.full((1, 1, 48, 8), sign * 1003.0)
+        with torch.inference_mode():
+            read = attend(query.bfloat16(), key.bfloat16(), value.bfloat16())
+        torch.testing.assert_close(read[0, 0, 0].float(), value[0, 0].mean(0), atol=0.02, rtol=0.02)
+
+
+def test_sums_that_overflow_before_the_weights_do_are_found():
+    query, key, value = torch.ones(1, 1, 4, 1), torch.zeros(1, 1, 48, 1), torch.full((1, 1, 48, 4), 5.0)
+    key[..., 7, 0] = 88.0  # not looked at
+    with torch.inference_mode():
+        read = attend(query.bfloat16(), key.bfloat16(), value.bfloat16())
+    torch.testing.assert_close(read, torch.full_like(read, 5.0))
+
+
+def test_products_over_all_windows_at_once_are_the_formula_too(monkeypatch):
+    monkeypatch.setattr(attention, "_BATCHED_SCORES", 10**6)
+    query, key, value = tensors(20, 30, 16, 16, (5, 5))
+    with torch.inference_mode():
+        found = attend(query.bfloat16(), key.bfloat16(), value.bfloat16())
+        assert error(found, naive_attend(query, key, value)) < 0.05
+
+
 @pytest.fixture(scope="module")
 def network() -> SAM2:
     return random_network(config("sam2.1-tiny").at_size(128)).requires_grad_(False)
@@ -147,4 +172,7 @@ def test_the_processor_decides_in_what_a_large_model_computes(name, able, precis
     sizes = config(name) if name == "nano" else config(name).at_size(64)
     model = Sam2Model(SAM2(sizes), name, torch.device("cpu"), precision)
     assert model.dtype == dtype
+
+
+def test_a_device_that_nobody_knows_computes_in_float32():
     assert devices.prefers_bfloat16(torch.device("meta")) is False

@@ -48,8 +48,21 @@ def test_a_click_meanwhile_disturbs_nothing(model: VideoModel) -> None:
     session, _ = session_of(model)
     ahead = session.prefetch(range(1, FRAMES))
     next(ahead)
-    session.add_prompt(Prompt(0, 2, (Point(40, 30),)))
+    clicked = session.add_prompt(Prompt(0, 2, (Point(40, 30),)))
+    plain, _ = session_of(model)
+    assert (clicked.mask(2) == plain.add_prompt(Prompt(0, 2, (Point(40, 30),))).mask(2)).all()
     assert next(ahead) == 2
+
+
+def test_of_frames_that_are_there_those_ahead_stay(model: VideoModel) -> None:
+    one = model.encode_image(Disks(1)[0]).nbytes
+    session, counting = session_of(model, Limits(feature_bytes=4 * one))
+    for frame_index in (3, 7, 0):  # one that lies ahead, one that does not, and the one that is shown
+        session.add_prompt(Prompt(frame_index, 1, (Point(15, 12),)))
+        session.add_prompt(Prompt(frame_index, 2, (Point(40, 30),)))
+    counting.calls["encode_image"] = 0
+    assert list(session.prefetch(range(1, 4))) == [1, 2, 3]
+    assert counting.calls["encode_image"] == 2
 
 
 def test_it_ends_where_the_budget_does_and_keeps_the_frame_that_is_shown(model: VideoModel) -> None:

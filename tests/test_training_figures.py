@@ -92,7 +92,10 @@ def test_the_same_number_gives_the_same_poses(folder: Path):
 @given(st.data())
 def test_damaged_models_are_refused(data):
     content = bytearray(g3d([square(1), square(2)]))
-    if data.draw(st.booleans()):
+    kind = data.draw(st.sampled_from(["no frame", "cut", "corner"]))
+    if kind == "no frame":
+        content[7 + 64 : 7 + 68] = struct.pack("<I", 0)
+    elif kind == "cut":
         del content[data.draw(st.integers(0, len(content) - 1)) :]
     else:
         content[-4:] = struct.pack("<I", data.draw(st.integers(4, 2**32 - 1)))  # a corner that does not exist
@@ -100,7 +103,9 @@ def test_damaged_models_are_refused(data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "read_bytes", lambda self: bytes(content))
         patch.setattr(figures, "_texture", lambda path, properties: np.zeros((1, 1, 4), np.uint8))
-        with pytest.raises(ValueError, match=r"cut off|a corner that does not exist|no G3D model"):
+        with pytest.raises(
+            ValueError, match=r"cut off|a corner that does not exist|no G3D model|in no frame"
+        ):
             read_model(path)
 
 

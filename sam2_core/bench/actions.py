@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sam2_core.bench.cases import Pair, Setting
-from sam2_core.bench.random_networks import Panned, textured_frame, write_film
+from sam2_core.bench.random_networks import FRAME, Panned, textured_frame, write_film
 from sam2_core.bench.theirs import Theirs
 from sam2_core.models.preprocess import preprocess
 from sam2_core.opening import open_session
@@ -19,9 +19,6 @@ from sam2_core.prompts import Prompt
 from sam2_core.session import Session
 from sam2_core.tracking.sam2_model import Sam2Model
 from sam2_core.types import Point, Video
-
-FRAME = (540, 960)
-"""Height and width of the frames."""
 
 
 def click(setting: Setting) -> Pair:
@@ -64,7 +61,7 @@ def correct(setting: Setting) -> Pair:
 
     def theirs(other: Theirs) -> Callable[[], object]:
         pixels = [preprocess(video[i], size)[0] for i in range(frames)]
-        their_session = other.session(pixels, video.size)
+        their_session = other.session(pixels, video.size, cached=frames)  # ours finds all features, too
         for object_id, point in starts.items():
             other.click(their_session, 0, object_id, _scaled(point, size, video))
         list(other.model.propagate_in_video_iterator(their_session, start_frame_idx=0))
@@ -98,7 +95,8 @@ def first_mask(setting: Setting) -> Pair:
 
         return work
 
-    return Pair(ours, {name: theirs(other) for name, other in setting.theirs(network).items()})
+    sides = {name: theirs(other) for name, other in setting.theirs(network).items()}
+    return Pair(ours, sides, once=not setting.small)
 
 
 def _all_frames(path: Path, size: int, dtype: torch.dtype) -> Iterator[Tensor]:

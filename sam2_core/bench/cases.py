@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sam2_core.bench.measure import Work
 from sam2_core.bench.random_networks import random_network
-from sam2_core.bench.theirs import Theirs
+from sam2_core.bench.theirs import WAYS, Theirs
 from sam2_core.models.config import config
 from sam2_core.models.sam2 import SAM2
 
@@ -24,13 +24,13 @@ class Setting:
         device: where both sides compute.
         folder: for films that are made on the spot.
         small: sizes with which the figures say nothing, to see in seconds that everything works.
-        dtypes: in what ``transformers`` computes, each on its own, and the best counts; none leaves it out.
+        against: whether ``transformers`` does the same work in turn.
     """
 
     device: torch.device
     folder: Path
     small: bool = False
-    dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.bfloat16)
+    against: bool = False
 
     def network(self, name: str, image_size: int) -> SAM2:
         """A network of a size, with random weights."""
@@ -42,13 +42,9 @@ class Setting:
         return small if self.small else wanted
 
     def theirs(self, network: SAM2) -> dict[str, Theirs]:
-        """The library's models with these weights, by what they compute in."""
-        return {name_of(dtype): Theirs.of(network, dtype, self.device) for dtype in self.dtypes}
-
-
-def name_of(dtype: torch.dtype) -> str:
-    """As people call it: "bfloat16"."""
-    return str(dtype).removeprefix("torch.")
+        """The library's models with these weights in all its settings; none if it takes no part."""
+        ways = WAYS.items() if self.against else ()
+        return {name: Theirs.of(network, way, self.device) for name, way in ways}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +57,7 @@ class Pair:
         exact: the same by us in float32, for comparing masks; None if there are none to compare.
         logits: makes what a side returns comparable, ``(objects, 1, height, width)``.
         dtype: in what our side computes.
+        once: one round without a warm-up, for work that takes minutes.
     """
 
     ours: Work
@@ -68,21 +65,20 @@ class Pair:
     exact: Work | None = None
     logits: Callable[[object], Tensor] | None = None
     dtype: torch.dtype = torch.float32
+    once: bool = False
 
 
 @dataclass(frozen=True)
-class Figures:
+class Counted:
     """What a case found, if it counts something other than the time of a work.
 
     Attributes:
         ours: our figure.
         theirs: the library's, if it took part.
-        more_is_better: whether it is a speed.
     """
 
     ours: float
     theirs: float | None
-    more_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,9 +90,11 @@ class Case:
         title: what is done.
         unit: of the figures; "" for the time of a work.
         prepare: makes the two sides, or counts on its own.
+        on_gpu: whether it is run without being named on a GPU only, since it takes very long elsewhere.
     """
 
     name: str
     title: str
     unit: str
-    prepare: Callable[[Setting], Pair | Figures]
+    prepare: Callable[[Setting], Pair | Counted]
+    on_gpu: bool = False

@@ -13,8 +13,10 @@ from statistics import median
 
 import torch
 
+from sam2_core.models import devices
+
 Work = Callable[[], object]
-"""One time the work; what it returns is not looked at."""
+"""Does the work once; what it returns may be compared."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Seconds:
 
 
 def timed(work: Work) -> Seconds:
-    """What the work takes once; on a GPU until it is done."""
+    """What the work takes once; on a GPU until it is done there."""
     _finish()
     wall, cpu = time.perf_counter(), time.process_time()
     work()
@@ -39,14 +41,22 @@ def timed(work: Work) -> Seconds:
     return Seconds(time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def alternated(sides: Mapping[str, Work], rounds: int) -> dict[str, Seconds]:
-    """The medians of some rounds in which each side works once; one round before them warms up."""
+def alternated(sides: Mapping[str, Work], rounds: int, *, warm_up: bool = True) -> dict[str, Seconds]:
+    """The medians of some rounds in which each side works once, each round begun by the next side.
+
+    Args:
+        sides: the work of each side.
+        rounds: how many count.
+        warm_up: whether a round that does not count comes before them.
+    """
     kept: dict[str, list[Seconds]] = {name: [] for name in sides}
-    for number in range(rounds + 1):
-        for name, work in sides.items():
-            seconds = timed(work)
-            if number:
+    names = list(sides)
+    for number in range(-warm_up, rounds):
+        for name in names:
+            seconds = timed(sides[name])
+            if number >= 0:
                 kept[name].append(seconds)
+        names = names[1:] + names[:1]
     return {
         name: Seconds(median(s.cpu for s in each), median(s.wall for s in each))
         for name, each in kept.items()
@@ -56,6 +66,8 @@ def alternated(sides: Mapping[str, Work], rounds: int) -> dict[str, Seconds]:
 def _finish() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+    if torch.backends.mps.is_available():
+        torch.mps.synchronize()
 
 
 def hardware(device: torch.device) -> str:
@@ -63,7 +75,8 @@ def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         chip = torch.cuda.get_device_name(device)
     else:
-        chip = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        chip = f"{_processor()}, {cores} cores, {torch.get_num_threads()} threads"
     versions = f"torch {torch.__version__}, Python {platform.python_version()}"
     with suppress(metadata.PackageNotFoundError):
         versions += f", transformers {metadata.version('transformers')}"
@@ -71,8 +84,8 @@ def hardware(device: torch.device) -> str:
 
 
 def _processor() -> str:
-    tell = getattr(torch.cpu, "get_capabilities", None)
-    return str((tell() if tell else {}).get("cpu_name") or platform.processor() or platform.machine()).strip()
+    named = devices.processor().get("cpu_name")
+    return str(named or platform.processor() or platform.machine()).strip()
 
 
 def products_per_second(dtype: torch.dtype) -> float:

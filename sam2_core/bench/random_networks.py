@@ -12,6 +12,9 @@ from sam2_core.models.config import SAM2Config
 from sam2_core.models.sam2 import SAM2
 from sam2_core.types import Image
 
+FRAME = (540, 960)
+"""Height and width of the frames that cases look at."""
+
 
 def random_network(config: SAM2Config, seed: int = 0) -> SAM2:
     """A network with random weights that are lively enough for a comparison to mean something.

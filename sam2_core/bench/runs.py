@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sam2_core.bench import actions, counts
-from sam2_core.bench.cases import Case, Figures, Pair, Setting
+from sam2_core.bench.cases import Case, Counted, Pair, Setting
 from sam2_core.bench.measure import Seconds, alternated, products_per_second
 from sam2_core.bench.steps import step
+from sam2_core.bench.theirs import FLOAT32
+from sam2_core.errors import ModelError
 
 OURS = "ours"
+"""How our side is called among the library's settings."""
+
+TINY, BASE = "sam2.1-tiny", "sam2.1-base-plus"
+"""The networks of the steps."""
+
+SPEED = "frames/s"
+"""The unit of which more is better."""
+
+Shape = Sequence[int]
+
+SAME = 0.999
+"""Of so many pixels the library's masks in float32 are at least as ours."""
 
 _CASES = (
-    Case("step-tiny-1", "full step, tiny 1024, 1 object", "", step("sam2.1-tiny", 1024, 1)),
-    Case("step-tiny-5", "full step, tiny 1024, 5 objects", "", step("sam2.1-tiny", 1024, 5)),
-    Case("step-tiny512-20", "full step, tiny 512, 20 objects", "", step("sam2.1-tiny", 512, 20)),
-    Case("step-base-1", "full step, base-plus 1024, 1 object", "", step("sam2.1-base-plus", 1024, 1)),
-    Case("step-base-5", "full step, base-plus 1024, 5 objects", "", step("sam2.1-base-plus", 1024, 5)),
+    Case("step-tiny-1", "full step, tiny 1024, 1 object", "", step(TINY, 1024, 1)),
+    Case("step-tiny-5", "full step, tiny 1024, 5 objects", "", step(TINY, 1024, 5)),
+    Case("step-tiny512-20", "full step, tiny 512, 20 objects", "", step(TINY, 512, 20)),
+    Case("step-base-1", "full step, base-plus 1024, 1 object", "", step(BASE, 1024, 1)),
+    Case("step-base-5", "full step, base-plus 1024, 5 objects", "", step(BASE, 1024, 5)),
+    Case("step-tiny-20", "full step, tiny 1024, 20 objects", "", step(TINY, 1024, 20), True),
+    Case("step-base-20", "full step, base-plus 1024, 20 objects", "", step(BASE, 1024, 20), True),
     Case("click", "click on an encoded frame, tiny 1024", "", actions.click),
     Case("correct", "correction of 1 of 3 objects, re-propagated, tiny 256", "", actions.correct),
     Case("open", "1,000-frame 960x540 film to the first mask, tiny 1024", "", actions.first_mask),
-    Case("growth", "state growth per frame and object, tiny 256", "bytes", counts.growth),
-    Case("nano-1", "nano, 1 object", "frames/s", counts.nano(1)),
-    Case("nano-20", "nano, 20 objects", "frames/s", counts.nano(20)),
-    Case("nano-100", "nano, 100 objects", "frames/s", counts.nano(100)),
+    Case("growth", "tensors kept per further frame and object, tiny 256", "bytes", counts.growth),
+    Case("nano-1", "nano, 1 object", SPEED, counts.nano(1)),
+    Case("nano-20", "nano, 20 objects", SPEED, counts.nano(20)),
+    Case("nano-100", "nano, 100 objects", SPEED, counts.nano(100)),
 )
 
 CASES: Mapping[str, Case] = {case.name: case for case in _CASES}
 """All cases by name."""
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Of how many pixels masks are as those of float32, in 0..1.
-
-    Attributes:
-        ours: of our masks.
-        theirs: of those of the library in bfloat16, if it took part.
-    """
-
-    ours: float
-    theirs: float | None
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Outcome:
         setting: what that setting was.
         wall: seconds on the clock of both, for timed work.
         floor: what our figure would be if nothing but the products took time.
-        agreement: how well masks agree with float32, for steps.
+        agreement: of how many pixels the masks of each side are as our own in float32, 0..1, for steps.
     """
 
     case: Case
@@ -68,61 +73,79 @@ class Outcome:
     setting: str | None = None
     wall: tuple[float, float | None] | None = None
     floor: float | None = None
-    agreement: Agreement | None = None
+    agreement: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float | None:
         """How many times better we are; None without the other side, or where we need nothing at all."""
         if self.theirs is None or not self.ours:
             return None
-        return self.ours / self.theirs if self.unit == "frames/s" else self.theirs / self.ours
+        return self.ours / self.theirs if self.unit == SPEED else self.theirs / self.ours
 
 
 def run(cases: Sequence[Case], setting: Setting, rounds: int) -> Iterator[Outcome]:
-    """The outcomes of cases, one after another."""
+    """The outcomes of cases, one after another.
+
+    Raises:
+        ModelError: if the library is not installed, or its masks are not ours: then it did other work.
+    """
     for case in cases:
         prepared = case.prepare(setting)
-        if isinstance(prepared, Figures):
+        if isinstance(prepared, Counted):
             yield Outcome(case, case.unit, prepared.ours, prepared.theirs)
         else:
             yield _timed(case, prepared, setting, rounds)
 
 
 def _timed(case: Case, pair: Pair, setting: Setting, rounds: int) -> Outcome:
-    seconds = alternated({OURS: pair.ours, **pair.theirs}, rounds)
-    on_gpu = setting.device.type == "cuda"
+    agreement = _agreement(case, pair)
+    sides = {OURS: pair.ours, **pair.theirs}
+    seconds = alternated(sides, 1 if pair.once else rounds, warm_up=not pair.once)
+    on_cpu = setting.device.type == "cpu"
 
     def figure(taken: Seconds) -> float:
-        return taken.wall if on_gpu else taken.cpu
+        return taken.cpu if on_cpu else taken.wall
 
     ours = seconds.pop(OURS)
     best = min(seconds, key=lambda name: figure(seconds[name]), default=None)
     theirs = None if best is None else seconds[best]
     return Outcome(
         case,
-        "s" if on_gpu else "CPU-s",
+        "CPU-s" if on_cpu else "s",
         figure(ours),
         None if theirs is None else figure(theirs),
         best,
         (ours.wall, None if theirs is None else theirs.wall),
-        None if on_gpu or pair.logits is None else _floor(pair),
-        _agreement(pair),
+        _floor(pair) if on_cpu and agreement else None,
+        agreement,
     )
 
 
 def _floor(pair: Pair) -> float:
     """Seconds that the products of our work take at the speed of a large one."""
-    with FlopCounterMode(display=False) as counter:
+    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with FlopCounterMode(display=False, custom_mapping={fused: _attention_flop}) as counter:
         pair.ours()
     return float(counter.get_total_flops()) / 1e9 / products_per_second(pair.dtype)
 
 
-def _agreement(pair: Pair) -> Agreement | None:
+def _attention_flop(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
+    """Of torch's fused attention on a CPU, which its counter does not know; shapes as ``attend``."""
+    batch, heads, queries, width = query
+    return 2 * batch * heads * queries * key[2] * (width + value[3])
+
+
+def _agreement(case: Case, pair: Pair) -> dict[str, float]:
     if pair.logits is None or pair.exact is None:
-        return None
+        return {}
     truth = pair.logits(pair.exact()) > 0
-    shares = {
+    agreement = {
         name: float(((pair.logits(work()) > 0) == truth).float().mean())
         for name, work in {OURS: pair.ours, **pair.theirs}.items()
     }
-    return Agreement(shares[OURS], shares.get("bfloat16"))
+    if agreement.get(FLOAT32, 1.0) < SAME or not 0.01 < truth.float().mean() < 0.99:
+        raise ModelError(
+            f"{case.name} says nothing: {agreement.get(FLOAT32, 1.0):.4f} of the pixels of the library in "
+            f"float32 are as ours, {truth.float().mean():.2f} are inside of a mask"
+        )
+    return agreement

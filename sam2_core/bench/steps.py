@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sam2_core.bench.cases import Pair, Setting
-from sam2_core.bench.random_networks import textured_frame
+from sam2_core.bench.random_networks import FRAME, textured_frame
 from sam2_core.bench.theirs import Theirs
 from sam2_core.hookspecs import Segmentation
 from sam2_core.models.config import SAM2Config
@@ -18,9 +18,6 @@ from sam2_core.models.sam2 import SAM2
 from sam2_core.tracking.bank import Recalled
 from sam2_core.tracking.sam2_model import Decoded, Sam2Memory, Sam2Model
 from sam2_core.types import Image
-
-FRAME = (540, 960)
-"""Height and width of the frames."""
 
 Remembered = list[tuple[list[Tensor], Tensor]]
 """Of each object: a memory ``(1, memory dim, height, width)`` per frame, and pointers ``(frames, dim)``."""
@@ -37,8 +34,8 @@ def step(name: str, image_size: int, objects: int) -> Callable[[Setting], Pair]:
         return Pair(
             _our_step(quick, frame, remembered),
             {
-                dtype: _their_step(theirs, network, frame, remembered)
-                for dtype, theirs in setting.theirs(network).items()
+                name: _their_step(theirs, network, frame, remembered)
+                for name, theirs in setting.theirs(network).items()
             },
             _our_step(exact, frame, remembered),
             _logits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -69,24 +69,48 @@ def hub_config(config: SAM2Config) -> Any:
     )
 
 
-def same_network(network: SAM2) -> Any:
-    """A ``Sam2VideoModel`` of the same sizes and weights, in float32.
+def same_network(network: SAM2, attention: str = "sdpa") -> Any:
+    """A ``Sam2VideoModel`` of the same sizes and weights, in float32, with one of its kinds of attention.
 
     Its mask-prompt path takes the pointer from the best of three masks, where Meta's takes the single mask;
     compare pointers of mask prompts with ``_single_frame_forward(..., multimask_output=False)``.
     """
     config = hub_config(network.config)
-    from transformers import Sam2VideoModel
+    import transformers
 
-    model: Any = Sam2VideoModel(config)
+    library: Any = transformers
+    model = library.Sam2VideoModel._from_config(config, attn_implementation=attention)
     model.eval()
     model.load_state_dict(to_hub_names(network.state_dict()), strict=True)
     return model
 
 
+class Way(NamedTuple):
+    """A setting of the library.
+
+    Attributes:
+        dtype: what it computes in.
+        attention: its ``attn_implementation``.
+    """
+
+    dtype: torch.dtype
+    attention: str
+
+
+FLOAT32 = "float32"
+"""The setting in which its masks are ours but for rounding."""
+
+WAYS: Mapping[str, Way] = {
+    FLOAT32: Way(torch.float32, "sdpa"),
+    "bfloat16": Way(torch.bfloat16, "sdpa"),
+    "bfloat16, eager": Way(torch.bfloat16, "eager"),
+}
+"""Its settings by the names that people read; the best counts."""
+
+
 @dataclass(frozen=True, eq=False)
 class Theirs:
-    """The library's model at one precision.
+    """The library's model in one setting.
 
     Attributes:
         model: a ``Sam2VideoModel``.
@@ -99,12 +123,18 @@ class Theirs:
     device: torch.device
 
     @classmethod
-    def of(cls, network: SAM2, dtype: torch.dtype, device: torch.device) -> Theirs:
+    def of(cls, network: SAM2, way: Way, device: torch.device) -> Theirs:
         """The same network there."""
-        return cls(same_network(network).to(device, dtype), dtype, device)
+        return cls(same_network(network, way.attention).to(device, way.dtype), way.dtype, device)
 
-    def session(self, pixels: Sequence[Tensor], size: tuple[int, int]) -> Any:
-        """A session of frames ``(3, image size, image size)`` that are preprocessed already."""
+    def session(self, pixels: Sequence[Tensor], size: tuple[int, int], cached: int = 1) -> Any:
+        """A session of frames ``(3, image size, image size)`` that are preprocessed already.
+
+        Args:
+            pixels: the frames.
+            size: height and width of the video.
+            cached: of how many frames it keeps the features.
+        """
         from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
         session = Sam2VideoInferenceSession(
@@ -115,6 +145,7 @@ class Theirs:
             inference_state_device=self.device,
             video_storage_device=self.device,
             dtype=self.dtype,
+            max_vision_features_cache_size=cached,
         )
         session.processed_frames = {i: frame.to(self.device, self.dtype) for i, frame in enumerate(pixels)}
         return session

@@ -59,21 +59,19 @@ def run(options: argparse.Namespace) -> int:
     if options.rounds < 1:
         raise UsageError("--rounds must be at least 1")
     device = devices.choose(options.device)
-    machine = hardware(device)
-    chosen = [CASES[name] for name in options.case or CASES]
-    with TemporaryDirectory() as folder:
-        setting = Setting(device, Path(folder), small=options.small)
-        if options.against is None:
-            setting = Setting(device, Path(folder), small=options.small, dtypes=())
-        outcomes = []
-        for outcome in run_cases(chosen, setting, options.rounds):
-            outcomes.append(outcome)
-            if not options.json and sys.stderr is not None:
-                print(f"{outcome.case.name}: {outcome.ours:.3g} {outcome.unit}", file=sys.stderr)
-    if options.json:
-        print(json.dumps({"hardware": machine, "cases": [_entry(o) for o in outcomes]}, indent=2))
-    else:
-        _print(machine, outcomes)
+    usual = [case.name for case in CASES.values() if device.type != "cpu" or not case.on_gpu]
+    chosen = [CASES[name] for name in options.case or usual]
+    outcomes: list[Outcome] = []
+    try:
+        with TemporaryDirectory() as folder:
+            setting = Setting(device, Path(folder), options.small, options.against is not None)
+            for outcome in run_cases(chosen, setting, options.rounds):
+                outcomes.append(outcome)
+                if sys.stderr is not None:
+                    print(f"{outcome.case.name}: {outcome.ours:.3g} {outcome.unit}", file=sys.stderr)
+    finally:  # an interrupt leaves what was measured
+        if outcomes:
+            _print(hardware(device), outcomes, as_json=options.json)
     return 0
 
 
@@ -92,12 +90,15 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         entry["theirs_setting"] = outcome.setting
     if outcome.floor is not None:
         entry["floor"] = outcome.floor
-    if outcome.agreement is not None:
-        entry |= {"ours_agrees": outcome.agreement.ours, "theirs_agrees": outcome.agreement.theirs}
+    if outcome.agreement:
+        entry["agrees"] = dict(outcome.agreement)
     return entry
 
 
-def _print(machine: str, outcomes: list[Outcome]) -> None:
+def _print(machine: str, outcomes: list[Outcome], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"hardware": machine, "cases": [_entry(o) for o in outcomes]}, indent=2))
+        return
     rows = [
         [
             outcome.case.title,
@@ -106,11 +107,13 @@ def _print(machine: str, outcomes: list[Outcome]) -> None:
             outcome.setting or "",
             "" if outcome.ratio is None else f"{outcome.ratio:.2f}x",
             _figure(outcome.floor),
-            "" if outcome.agreement is None else _agreement(outcome),
+            _agreement(outcome),
+            "" if outcome.wall is None else " / ".join(filter(None, map(_figure, outcome.wall))),
         ]
         for outcome in outcomes
     ]
-    print_table(["case", "ours", "theirs", "setting", "ratio", "floor", "agrees"], rows, left=True)
+    header = ["case", "ours", "theirs", "setting", "ratio", "floor", "agrees", "wall s"]
+    print_table(header, rows, left=True)
     print(f"\n{machine}")
 
 
@@ -119,9 +122,6 @@ def _figure(value: float | None) -> str:
 
 
 def _agreement(outcome: Outcome) -> str:
-    """Of how many pixels the masks are as those of float32."""
-    shares = outcome.agreement
-    if shares is None:
-        return ""
-    theirs = "" if shares.theirs is None else f" ({shares.theirs:.4f})"
-    return f"{shares.ours:.4f}{theirs}"
+    """Of how many pixels our masks are as in float32, and those of the library's best setting."""
+    shares = [outcome.agreement.get(name or "") for name in ("ours", outcome.setting)]
+    return " / ".join(f"{share:.4f}" for share in shares if share is not None)

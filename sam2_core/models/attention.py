@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _ROWS, _KEYS = 1024, 2048
-"""Queries and keys of a tile; its scores (4 MiB in bfloat16) about fit a core's cache."""
+"""Queries and keys of a tile in bfloat16 (4 MiB of scores); in float32 a tile has 1024 keys too."""
 
 _SAMPLED = 16
-"""Of so many keys one is looked at for the largest score of a query."""
+"""One key in so many is looked at for the largest score of a query."""
 
 _BATCHED_SCORES = 2**20
 """Up to so many scores a head, all heads and windows share one product."""
@@ -41,7 +41,7 @@ def attend(query_bhnd: Tensor, key_bhmd: Tensor, value_bhme: Tensor) -> Tensor:
     """
     if query_bhnd.device.type != "cpu":
         return F.scaled_dot_product_attention(*_alike(query_bhnd, key_bhmd, value_bhme))
-    if torch.is_grad_enabled() and query_bhnd.requires_grad:
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (query_bhnd, key_bhmd, value_bhme)):
         # Training: the backward pass of the fused kernel takes a third of a step.
         return naive_attend(query_bhnd, key_bhmd, value_bhme)
     if query_bhnd.dtype == torch.bfloat16:
@@ -92,33 +92,33 @@ def _shifted(query_nd: Tensor, key_md: Tensor, value_me: Tensor) -> Tensor:
 
     A product in bfloat16 rounds the scores, the large ones most of all. So each query gets a further channel,
     about minus its largest score, and each key a one: the same softmax, of scores near 0. They need no
-    maximum then, and each tile adds its exponentials.
+    maximum then, and each tile adds its exponentials. Where a score that was not looked at is so much larger
+    that they overflow, or all are so large that they vanish, the formula answers.
     """
     scaled_nd = query_nd * query_nd.shape[-1] ** -0.5
     top_n1 = (scaled_nd @ key_md[::_SAMPLED].T).amax(dim=1, keepdim=True)
     query, key = torch.cat([scaled_nd, -top_n1], dim=1), F.pad(key_md, (0, 1), value=1.0)
-    read_ne = torch.empty(len(query), value_me.shape[1], dtype=query.dtype)
+    read_ne = query.new_empty(len(query), value_me.shape[1])
     for rows in range(0, len(query), _ROWS):
         some = slice(rows, rows + _ROWS)
         sums, total = _sums(query[some], key, value_me)
-        if total.isfinite().all():
-            read_ne[some] = sums / total
-        else:  # the largest score was not among those looked at, and far larger
+        read_ne[some] = sums / total
+        if not read_ne[some].isfinite().all():
             read_ne[some] = naive_attend(query_nd[some], key_md, value_me)
     return read_ne
 
 
 def _sums(query_nd: Tensor, key_md: Tensor, value_me: Tensor) -> tuple[Tensor, Tensor]:
     """The values weighed by the exponentials of the scores, ``(n, e)``, and the weights' sums, ``(n, 1)``."""
-    sums = torch.zeros(len(query_nd), value_me.shape[1])
-    total = torch.zeros(len(query_nd), 1)
+    sums = query_nd.new_zeros(len(query_nd), value_me.shape[1], dtype=torch.float32)
+    total = query_nd.new_zeros(len(query_nd), 1, dtype=torch.float32)
     scratch = query_nd.new_empty(len(query_nd) * min(_KEYS, len(key_md)))
     for keys in range(0, len(key_md), _KEYS):
         tile = key_md[keys : keys + _KEYS]
         scores = scratch[: len(query_nd) * len(tile)].view(len(query_nd), -1)
         torch.mm(query_nd, tile.T, out=scores)
         scores.exp_()
-        total += scores.sum(dim=1, keepdim=True)
+        total += scores.sum(dim=1, keepdim=True)  # rounded once a tile: float32 would cost a tenth more
         sums += scores @ value_me[keys : keys + _KEYS]
     return sums, total
 
@@ -126,7 +126,7 @@ def _sums(query_nd: Tensor, key_md: Tensor, value_me: Tensor) -> tuple[Tensor, T
 def _tiled(query_nd: Tensor, key_md: Tensor, value_me: Tensor) -> Tensor:
     """Attention of one head in float32, in tiles (Milakov and Gimelshein 2018: softmax in one pass)."""
     scaled_nd = query_nd * query_nd.shape[-1] ** -0.5
-    read_ne = torch.empty(len(query_nd), value_me.shape[1])
+    read_ne = query_nd.new_empty(len(query_nd), value_me.shape[1])
     for rows in range(0, len(query_nd), _ROWS):
         query = scaled_nd[rows : rows + _ROWS]
         top = query.new_full((len(query), 1), -torch.inf)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from sam2_core.errors import ModelError
@@ -41,6 +43,11 @@ def check_precision(precision: str) -> str:
 def prefers_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is native there, and so "auto" uses it for large matrix products."""
     if device.type == "cpu":
-        tell = getattr(torch.cpu, "get_capabilities", None)  # an older torch does not tell
-        return tell is not None and any(tell().get(name) for name in ("avx512_bf16", "amx_bf16"))
+        return any(processor().get(name) for name in ("avx512_bf16", "amx_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def processor() -> dict[str, Any]:
+    """What torch knows of this processor, by its names; nothing from an older torch."""
+    tell = getattr(torch.cpu, "get_capabilities", None)
+    return {} if tell is None else dict(tell())

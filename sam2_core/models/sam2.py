@@ -281,7 +281,8 @@ class SAM2(nn.Module):
     def _pointer_positions(self, like: Tensor, ages: list[float]) -> Tensor:
         if self.obj_ptr_tpos_proj is None:  # 2.0 does not tell pointers apart
             return like.new_zeros(len(ages), self.config.memory_dim)
-        ages_p = torch.tensor(ages, dtype=torch.float32, device=like.device)
+        on_gpu = like.device.type == "cuda"  # from pinned memory, so that nothing waits for what runs there
+        ages_p = torch.tensor(ages, dtype=torch.float32, pin_memory=on_gpu).to(like.device, non_blocking=True)
         sines_pd = sine_times(ages_p, self.config.dim).to(self.obj_ptr_tpos_proj.weight.dtype)
         positions: Tensor = self.obj_ptr_tpos_proj(sines_pd)
         return positions

@@ -46,8 +46,7 @@ class FeatureCache:
         if frame_index not in self._kept:
             self._kept[frame_index] = self._model.encode_image(frame_of(self._video, frame_index))
         self._kept.move_to_end(frame_index)
-        while len(self._kept) > 1 and self._is_over():
-            self._kept.popitem(last=False)
+        self._shrink()
         return self._kept[frame_index]
 
     def encode_ahead(self, frame_index: int, ahead: range) -> bool:
@@ -67,15 +66,17 @@ class FeatureCache:
             needed.append(max((features.nbytes for features in self._kept.values()), default=0))
         if len(needed) > MAX_FRAMES or sum(needed) > self._budget:
             return frame_index in self._kept
+        for i in [i for i in self._kept if i in ahead or i == shown]:
+            self._kept.move_to_end(i)
         features = self[frame_index]
         if isinstance(features, LazyFeatures):
             features.encode()
-        if shown is not None:
-            self._kept.move_to_end(shown)
+        self._shrink()
         return True
 
-    def _is_over(self) -> bool:
-        return len(self) > MAX_FRAMES or self.nbytes > self._budget
+    def _shrink(self) -> None:
+        while len(self._kept) > 1 and (len(self) > MAX_FRAMES or self.nbytes > self._budget):
+            self._kept.popitem(last=False)
 
     def clear(self) -> None:
         """Drop everything."""

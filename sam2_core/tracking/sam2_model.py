@@ -44,8 +44,8 @@ def batch_of(config: SAM2Config) -> int:
     """How many objects share a call: at least one, at most ``BATCH``, within ``BATCH_BYTES``.
 
     Counted in float32: what a layer of the memory attention holds at once (keys and values of the tokens of a
-    full ring and one prompted frame, queries, scores are never held, and the feed-forward network), or what
-    the memory encoder holds at the network's full size, whichever is more.
+    full ring and one prompted frame, queries, and the feed-forward network; scores are held in tiles), or
+    what the memory encoder holds at the network's full size, whichever is more.
     """
     pixels = (config.image_size // 16) ** 2
     tokens = config.memory_slots * pixels + config.pointers * config.dim // config.memory_dim
@@ -202,7 +202,7 @@ class Sam2Model:
     def encode_image(self, image: Image) -> Frame:
         """The features of one frame."""
         with self._running():
-            pixels = preprocess(image, self.network.config.image_size).to(self._device)
+            pixels = preprocess(image, self.network.config.image_size, self._device)
             return Frame(self.network.encode_image(pixels), (image.shape[0], image.shape[1]))
 
     def segment(self, features: Frame, prompt: Prompt, before: Segmentation | None) -> Segmentation:
@@ -337,9 +337,11 @@ class Sam2Model:
         logits = prediction.logits_n1hw.float()
         on_host = logits[:, 0].cpu().numpy()
         encoded = [mask_of(logits_hw, size) for logits_hw in on_host]
-        there = (prediction.object_score_n1[:, 0] > 0).tolist()
-        visible = [score and mask.area > 0 for score, mask in zip(there, encoded, strict=True)]
-        scores = prediction.iou_n.float().clamp(0, 1).tolist()
+        small_n2 = torch.cat([prediction.object_score_n1, prediction.iou_n[:, None]], dim=1).float().cpu()
+        visible = [
+            score > 0 and mask.area > 0 for score, mask in zip(small_n2[:, 0].tolist(), encoded, strict=True)
+        ]
+        scores = small_n2[:, 1].clamp(0, 1).tolist()
         return [
             Segmentation(
                 encoded[i],

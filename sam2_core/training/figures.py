@@ -25,6 +25,8 @@ Floats = NDArray[np.float32]
 
 _FINER = 2
 """Poses are drawn this many times as large and then averaged."""
+_LEAST_SEEN = 0.04
+"""Share of its square that a figure covers on average; who covers less is hardly seen."""
 _TEAM_COLOUR = 1
 """A property of a mesh: its texture's opacity says where the colour of a team goes, and nothing is open."""
 _HEADER = struct.Struct("<3sBHB")
@@ -77,6 +79,8 @@ def _meshes(data: bytes, folder: Path) -> Iterator[Mesh]:
         place += 4 * sum(lengths)
         triangles = np.frombuffer(_exactly(data, place, 4 * indices), "<u4").reshape(-1, 3).astype(np.int64)
         place += 4 * indices
+        if not frames:
+            raise ValueError("a mesh is in no frame")
         if names and indices:
             if triangles.max() >= corners:
                 raise ValueError("a triangle has a corner that does not exist")
@@ -113,7 +117,7 @@ def render(number: int, path: Path) -> NDArray[np.uint8] | None:
     """
     meshes = read_model(path)
     poses = turntable(meshes, np.random.default_rng(number)) if meshes else None
-    return poses if poses is not None and poses[:, 3].mean() > 0.04 * 255 else None
+    return poses if poses is not None and poses[:, 3].mean() > _LEAST_SEEN * 255 else None
 
 
 def turntable(meshes: list[Mesh], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -142,11 +146,11 @@ def turntable(meshes: list[Mesh], rng: np.random.Generator) -> NDArray[np.uint8]
 
 
 def _at(corners: Floats, time: float) -> Floats:
-    """The corners at a time between two frames; the animation starts again at its end."""
+    """The corners at a time between two frames; from its last frame the animation jumps to its first."""
     count = len(corners)
     before = int(time) % count
     after = (before + 1) % count
-    share = np.float32(time - int(time)) if after else np.float32(0)  # no blend from the end to the start
+    share = np.float32(time - int(time)) if after else np.float32(0)
     blended: Floats = corners[before] * (1 - share) + corners[after] * share
     return blended
 

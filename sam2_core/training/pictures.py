@@ -37,6 +37,7 @@ PLACE_SIZE = 512
 Picture = NDArray[np.uint8]
 """``(height, width, channels)``."""
 
+_UNREADABLE = (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError)  # PIL raises any of them
 _SMALLEST = 48
 _ONE_IN = 16
 
@@ -123,7 +124,7 @@ def pack(folder: Path, path: Path) -> dict[str, int]:
             "are needed: pictures with a transparent surrounding, and opaque ones"
         )
     stacks = {"cut_outs": _stacked(cut_outs), "places": _stacked(places)}
-    if figures := list(_figures(folder)):
+    if len(figures := list(_figures(folder))) > 1:  # the first of them is kept for validation
         stacks["figures"] = torch.from_numpy(np.stack(figures))
     digests = [hashlib.sha256(stack.numpy().data).digest() for stack in stacks.values()]
     with new_file(path) as part:
@@ -139,7 +140,7 @@ def _figures(folder: Path) -> Iterator[NDArray[np.uint8]]:
         for path, figure in zip(paths, started, strict=True):
             try:
                 poses = figure.result()
-            except (OSError, ValueError) as error:
+            except _UNREADABLE as error:
                 sys.stderr.write(f"warning: {path.name} is left out: {reason(error)}\n")
                 continue
             if poses is not None:
@@ -159,7 +160,7 @@ def _pictures(folder: Path) -> Iterator[PIL.Image.Image]:
             try:
                 with PIL.Image.open(path) as picture:
                     yield picture.convert("RGBA")
-            except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+            except _UNREADABLE as error:
                 sys.stderr.write(f"warning: {path.name} is left out: {error}\n")
 
 
