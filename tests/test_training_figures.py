@@ -103,9 +103,7 @@ def test_damaged_models_are_refused(data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "read_bytes", lambda self: bytes(content))
         patch.setattr(figures, "_texture", lambda path, properties: np.zeros((1, 1, 4), np.uint8))
-        with pytest.raises(
-            ValueError, match=r"cut off|a corner that does not exist|no G3D model|in no frame"
-        ):
+        with pytest.raises(ValueError, match=r"cut off|corner that does not|no G3D model|in no frame"):
             read_model(path)
 
 

@@ -26,7 +26,7 @@ OBJECTS = 2
 def growth(setting: Setting) -> Counted:
     """Bytes of tensors that stay alive, per frame and object, once the rings are full.
 
-    The budgets for features and restart points are 0: with the usual ones it would take longer until they are full.
+    The budgets for features and restart points are 0: the usual ones would take longer to be full.
     Results are not counted: ours are run lengths, no tensors; the library gives its masks away, and those
     that it keeps nevertheless count. Its frames are there before.
     """
