@@ -11,20 +11,10 @@ from __future__ import annotations
 import argparse
 import time
 
-import numpy as np
-from PIL import Image
-
 from sam2_core import Box, Point, Prompt, open_session
-from sam2_core.training.clip_pool import make_clip
+from sam2_core.bench.random_networks import cells
 
 CLICKS, FRAMES = 20, 60
-
-
-def film() -> np.ndarray:
-    """A procedural clip of cells, played again and again, ``(FRAMES, 480, 640, 3)``."""
-    frames = make_clip(3, 8).frames.permute(0, 2, 3, 1).numpy()
-    large = [np.asarray(Image.fromarray(frame).resize((640, 480))) for frame in frames]
-    return np.stack([large[index % len(large)] for index in range(FRAMES)])
 
 
 def main() -> None:
@@ -32,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="nano")
     parser.add_argument("--no-windows", dest="windows", action="store_false")
-    options, video = parser.parse_args(), film()
+    options, video = parser.parse_args(), cells(FRAMES)
     for objects in (1, 10, 20):
         with open_session(video, model=options.model, windows=options.windows) as session:
             for index in range(objects):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from sam2_core.bench.cases import Counted, Setting
-from sam2_core.bench.random_networks import Panned
+from sam2_core.bench.random_networks import Panned, cells
 from sam2_core.bench.theirs import Theirs
 from sam2_core.limits import Limits
 from sam2_core.models.preprocess import preprocess
@@ -79,12 +79,11 @@ def nano(objects: int) -> Callable[[Setting], Counted]:
     """Frames per second of nano through a session, with windows, as a user gets it; measured once."""
 
     def count(setting: Setting) -> Counted:
-        frames = setting.count(30, 4)
-        video = Panned(frames, (480, 640))
+        video = cells(setting.count(60 if objects < 50 else 10, 4))
         with open_session(video, model="nano", device=str(setting.device)) as session:
             for index in range(setting.count(objects, min(objects, 2))):
-                left, top = 20 + 58 * (index % 10), 10 + 46 * (index // 10)
-                session.add_prompt(Prompt(0, index + 1, box=Box(left, top, left + 50, top + 40)))
+                left, top = 30 + 25 * (index % 20), 20 + 80 * ((index // 20 + 1) % 5)
+                session.add_prompt(Prompt(0, index + 1, box=Box(left, top, left + 60, top + 80)))
             frames_left = session.propagate()
             next(frames_left)  # is prompted, and known
             start = time.perf_counter()

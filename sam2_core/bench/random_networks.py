@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import torch
+from numpy.typing import NDArray
 
 from sam2_core.models.config import SAM2Config
 from sam2_core.models.sam2 import SAM2
+from sam2_core.training.clip_pool import make_clip
 from sam2_core.types import Image
 
 FRAME = (540, 960)
@@ -63,6 +66,13 @@ class Panned:
     def __getitem__(self, frame_index: int) -> Image:
         left = 4 * frame_index
         return np.ascontiguousarray(self._wide[:, left : left + self.size[1]])
+
+
+def cells(frames: int) -> NDArray[np.uint8]:
+    """A procedural clip of cells, played again and again, ``(frames, 480, 640, 3)``."""
+    clip = make_clip(3, 8).frames.permute(0, 2, 3, 1).numpy()
+    large = [np.asarray(PIL.Image.fromarray(frame).resize((640, 480))) for frame in clip]
+    return np.stack([large[index % len(large)] for index in range(frames)])
 
 
 def write_film(path: Path, frames: Sequence[Image], count: int) -> None:

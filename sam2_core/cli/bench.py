@@ -68,11 +68,17 @@ def run(options: argparse.Namespace) -> int:
             for outcome in run_cases(chosen, setting, options.rounds):
                 outcomes.append(outcome)
                 if sys.stderr is not None:
-                    print(f"{outcome.case.name}: {outcome.ours:.3g} {outcome.unit}", file=sys.stderr)
+                    print(_line(outcome), file=sys.stderr, flush=True)
     finally:  # an interrupt leaves what was measured
         if outcomes:
             _print(hardware(device), outcomes, as_json=options.json)
     return 0
+
+
+def _line(outcome: Outcome) -> str:
+    """What is known as soon as a case is done: a later one may take hours, or more memory than there is."""
+    beside = "" if outcome.theirs is None else f", {outcome.setting or 'theirs'} {_figure(outcome.theirs)}"
+    return f"{outcome.case.name}: {_figure(outcome.ours)} {outcome.unit}{beside}"
 
 
 def _entry(outcome: Outcome) -> dict[str, Any]:
