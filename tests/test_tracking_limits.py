@@ -102,6 +102,16 @@ def test_the_batch_is_chosen_by_bytes() -> None:
         assert batch_of(config(name).at_size(4096)) == 1
 
 
+def test_bfloat16_on_a_cpu_takes_few_objects_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "prefers_bfloat16", lambda device: True)
+    batches = [
+        Sam2Model(SAM2(config("sam2.1-tiny").at_size(size)), "tiny", torch.device("cpu"), "auto").batch
+        for size in (1024, 512, 256)
+    ]
+    assert batches == [1, 2, 10]
+    assert load_model("nano", "cpu", "auto").batch == BATCH
+
+
 def test_the_size_of_a_restart_point_of_nano() -> None:
     newest = passed(1, [range(40)], Limits())[0].restart[1].newest
     assert newest is not None

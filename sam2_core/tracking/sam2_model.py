@@ -35,13 +35,15 @@ BATCH = 64
 BATCH_BYTES = 2 * 2**30
 """What the objects of one call may take while it runs, at most (nano: 64 objects; 1024 pixels: about ten)."""
 
+BATCH_BYTES_ON_CPU = 128 * 2**20
+"""The same for bfloat16 on a CPU, where more at once only outgrows the caches: two objects at 512 pixels."""
 
 MOST_SHIFTED = 1 / 2
 """Of a side: so far is a memory shifted at most, if it does not move with its object anyway."""
 
 
-def batch_of(config: SAM2Config) -> int:
-    """How many objects share a call: at least one, at most ``BATCH``, within ``BATCH_BYTES``.
+def batch_of(config: SAM2Config, budget: int = BATCH_BYTES) -> int:
+    """How many objects share a call: at least one, at most ``BATCH``, within a budget of bytes.
 
     Counted in float32: what a layer of the memory attention holds at once (keys and values of the tokens of a
     full ring and one prompted frame, queries, and the feed-forward network; scores are held in tiles), or
@@ -51,7 +53,7 @@ def batch_of(config: SAM2Config) -> int:
     tokens = config.memory_slots * pixels + config.pointers * config.dim // config.memory_dim
     attention = 4 * tokens * config.dim + pixels * (2 * config.memory_hidden + 6 * config.dim)
     encoding = 6 * config.image_size**2
-    return max(1, min(BATCH, BATCH_BYTES // (4 * max(attention, encoding))))
+    return max(1, min(BATCH, budget // (4 * max(attention, encoding))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +177,8 @@ class Sam2Model:
         self.network = with_bfloat16_weights(network) if self._bfloat16 else network
         self.memory_span = network.config.memory_slots - 1
         self.pointer_span = network.config.pointers - 1
-        self.batch = 1 if precision == "exact" else batch_of(network.config)  # which may be 1 too
+        budget = BATCH_BYTES_ON_CPU if self._bfloat16 and device.type == "cpu" else BATCH_BYTES
+        self.batch = 1 if self._exact else batch_of(network.config, budget)  # which may be 1 too
         self._device = device
 
     @property
