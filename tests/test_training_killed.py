@@ -53,12 +53,18 @@ def started(folder: Path, dataset: Path) -> subprocess.Popen[bytes]:
     )
 
 
+def written(folder: Path) -> dict[Path, int]:
+    """When each file of a run was written last, without the unfinished ones: those may go while one looks."""
+    paths = (path for path in folder.iterdir() if path.suffix != ".part")
+    return {path: path.stat().st_mtime_ns for path in paths if path.is_file()}
+
+
 def killed_after(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> bool:
     """Kill the process so many seconds after it has written something; False if it was done before."""
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("*")}
+    before = written(folder)
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
-        if {path: path.stat().st_mtime_ns for path in folder.glob("*.*")} != before:
+        if written(folder) != before:
             time.sleep(seconds)
             break
         time.sleep(0.002)
