@@ -1,5 +1,7 @@
 """Memory that is freed goes back to the system while a video is tracked."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,4 +49,51 @@ def test_with_another_library_nothing_happens(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(allocator.ctypes, "CDLL", Other)
     allocator.give_back()
-    assert asked == [None]
+    allocator.keep_blocks.__wrapped__()
+    assert asked == [None, None]
+
+
+FAULTS = """
+import platform, resource, torch
+from sam2_core.bench.random_networks import random_network
+from sam2_core.models.config import config
+from sam2_core.tracking.sam2_model import Sam2Model
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(10_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+torch.set_num_threads(1)
+first = faults()
+Sam2Model(random_network(config("{name}").at_size(64)), "", torch.device("cpu"), "auto")
+faults()
+print(platform.libc_ver()[0], first, faults())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason=f"{PLATFORM}it counts page faults of glibc")
+@pytest.mark.parametrize(
+    ("name", "chosen", "kept"),
+    [
+        ("sam2.1-tiny", {}, True),
+        ("nano", {}, False),
+        ("sam2.1-tiny", {"MALLOC_TRIM_THRESHOLD_": "131072"}, False),
+    ],
+)
+def test_large_blocks_are_kept_for_large_networks_and_for_whoever_did_not_choose(
+    name: str, chosen: dict[str, str], kept: bool
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))} | chosen
+    script = FAULTS.replace("{name}", name)
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    library, before, after = run.stdout.split()
+    if library != "glibc":
+        pytest.skip(f"{PLATFORM}it counts page faults of glibc")
+    assert (int(after) < 0.1 * int(before)) is kept

@@ -94,7 +94,7 @@ class MemoryAttentionLayer(nn.Module):
             self.norm2(x_bpd), memory, replace(rotary, pointers=memory.pointer_count)
         )
         x_npd = x_bpd + self._drop(read_npd)
-        hidden = self._drop(F.relu(self.linear1(self.norm3(x_npd))))
+        hidden = self._drop(F.relu(self.linear1(self.norm3(x_npd)), inplace=True))
         return x_npd + self._drop(self.linear2(hidden))
 
     def _drop(self, x: Tensor) -> Tensor:

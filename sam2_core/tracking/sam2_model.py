@@ -25,7 +25,7 @@ from sam2_core.models.sam2 import CLAMP, SAM2, Prediction, clamped, mask_to_logi
 from sam2_core.models.sam2 import Features as ImageFeatures
 from sam2_core.prompts import Prompt
 from sam2_core.results import RunLengths
-from sam2_core.tracking import sam2_prompts
+from sam2_core.tracking import allocator, sam2_prompts
 from sam2_core.tracking.upsample import mask_of
 from sam2_core.types import Image
 
@@ -173,6 +173,8 @@ class Sam2Model:
         self._exact = precision == "exact"
         pays = device.type != "cpu" or network.config.has_large_products
         self._bfloat16 = not self._exact and pays and devices.prefers_bfloat16(device)
+        if device.type == "cpu" and network.config.has_large_products:
+            allocator.keep_blocks()
         network = network.to(device).eval()
         self.network = with_bfloat16_weights(network) if self._bfloat16 else network
         self.memory_span = network.config.memory_slots - 1

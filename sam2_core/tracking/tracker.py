@@ -213,6 +213,7 @@ class Tracker:
         """Drop features and cached clicks."""
         self.features.clear()
         self._clicks.clear()
+        allocator.give_back()
 
     def _memories(
         self, frame_index: int, segmentations: Sequence[Segmentation], *, prompted: bool
