@@ -138,6 +138,19 @@ class StoresMemories(Protocol):
         """The memory that these arrays were made of; KeyError or ValueError if they are of none."""
 
 
+class StoresFeatures(Protocol):
+    """What a ``VideoModel`` may do besides: turn its features into arrays, and back to the same bits.
+
+    Those of a session on such a model may go to the disk (``Limits.feature_disk_bytes``).
+    """
+
+    def feature_arrays(self, features: Any) -> Mapping[str, NDArray[Any]]:
+        """What the features of a frame hold, as plain arrays by name."""
+
+    def features_from(self, arrays: Mapping[str, NDArray[Any]]) -> Features:
+        """The features that these arrays were made of."""
+
+
 class HasWindows(Protocol):
     """What a ``VideoModel`` may do besides: follow small objects in windows of the frame."""
 
@@ -154,6 +167,11 @@ def has_windows(model: object) -> TypeIs[HasWindows]:
 def stores_memories(model: object) -> TypeIs[StoresMemories]:
     """Whether a model can turn its memories into arrays."""
     return hasattr(model, "memory_arrays") and hasattr(model, "memory_from")
+
+
+def stores_features(model: object) -> TypeIs[StoresFeatures]:
+    """Whether a model can turn its features into arrays."""
+    return hasattr(model, "feature_arrays") and hasattr(model, "features_from")
 
 
 ModelLoader = Callable[[str, str], VideoModel]

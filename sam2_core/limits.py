@@ -23,6 +23,9 @@ class Limits:
         max_conditioning_frames: prompted frames that a frame reads at most; None for all (the references).
         saved_bytes: for the memories in a saved session. Objects whose memories do not fit are tracked again
             from their first prompt when it goes on, to the same masks.
+        feature_disk_bytes: for features that no longer fit into memory, in a temporary file; 0 for none. It
+            pays where frames take long to encode (a published model on a CPU; about 10 MiB a frame) and are
+            gone through again.
 
     Raises:
         SessionError: for limits that cannot be kept to.
@@ -32,6 +35,7 @@ class Limits:
     restart_bytes: int | None = None
     max_conditioning_frames: int | None = None
     saved_bytes: int = 64 * 2**20
+    feature_disk_bytes: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept to."""

@@ -6,13 +6,16 @@ import builtins
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from sam2_core.bench import counts, measure, runs
-from sam2_core.bench.cases import Case, Counted, Pair, Setting
+from sam2_core import Prompt, open_session
+from sam2_core.bench import growth, measure, runs
+from sam2_core.bench.cases import Case, Conditions, Counted, Pair
+from sam2_core.bench.films import Cells
 from sam2_core.bench.runs import CASES, Outcome
-from sam2_core.bench.theirs import WAYS, Theirs
+from sam2_core.bench.theirs import THEIR_SETTINGS, Theirs
 from sam2_core.cli import main
 from sam2_core.models import devices
 
@@ -37,7 +40,7 @@ def test_a_step_and_a_click_beside_transformers(capsys):
         assert case["ours"] > 0
         assert case["ratio"] == pytest.approx(case["theirs"] / case["ours"])
         assert case["unit"] == "CPU-s"
-        assert case["theirs_setting"] in WAYS
+        assert case["theirs_setting"] in THEIR_SETTINGS
         assert case["ours_wall_s"] > 0
     assert step["floor"] > 0
     assert step["agrees"].keys() == {"ours", "float32", "bfloat16", "bfloat16, eager"}
@@ -54,12 +57,33 @@ def test_alone_a_case_has_no_ratio(capsys):
     assert "Python" in machine
 
 
-@pytest.mark.parametrize("name", ["correct", "open", "nano-20"])
+@pytest.mark.parametrize("name", ["correct", "open", "nano-20", "nano-click", "nano-whole-10"])
 def test_other_cases_work(name, capsys):
     assert main([*SMALL, "--against", "transformers", "--case", name, "--json"]) == 0
     (case,) = json.loads(capsys.readouterr().out)["cases"]
     assert case["ours"] > 0
-    assert (case["theirs"] is None) == (name == "nano-20")
+    assert (case["theirs"] is None) == name.startswith("nano")
+
+
+def test_nano_follows_the_cells_of_its_cases():
+    """Who is lost is searched, which takes as long as tracking: then the speed would be that of a search."""
+    film = Cells(4, 20)
+    with open_session(film, model="nano", device="cpu") as session:
+        for cell in (0, 13):
+            session.add_prompt(Prompt(0, cell + 1, box=film.box(cell)))
+        *_, last = session.propagate()
+    assert last.scores.min() > 0.8
+    for cell in (0, 13):
+        middle = film.centre(cell, last.frame_index)
+        assert last.mask(cell + 1)[round(middle.y), round(middle.x)]
+        assert last.mask(cell + 1).sum() == pytest.approx(np.pi * film.radius**2, rel=0.2)
+
+
+def test_opening_a_film_makes_no_model_in_float32(monkeypatch, tmp_path):
+    made = []
+    monkeypatch.setattr(Theirs, "of", lambda network, setting, device: made.append(setting.dtype))
+    CASES["open"].prepare(Conditions(torch.device("cpu"), tmp_path, small=True, against=True))
+    assert made == [torch.bfloat16, torch.bfloat16]
 
 
 def test_what_makes_no_sense_is_said(capsys):
@@ -94,16 +118,16 @@ def test_the_best_of_their_settings_counts(monkeypatch, tmp_path):
     fixed = {"ours": 2.0, "float32": 9.0, "bfloat16": 6.0}
     found = {name: measure.Seconds(cpu, 1.0) for name, cpu in fixed.items()}
     monkeypatch.setattr(runs, "alternated", lambda sides, rounds, warm_up: dict(found))
-    case = Case("x", "x", "", lambda setting: Pair(int, {"float32": int, "bfloat16": int}))
-    (outcome,) = runs.run([case], Setting(torch.device("cpu"), tmp_path), 1)
+    case = Case("x", "x", "", lambda conditions: Pair(int, {"float32": int, "bfloat16": int}))
+    (outcome,) = runs.run([case], Conditions(torch.device("cpu"), tmp_path), 1)
     assert (outcome.theirs, outcome.setting, outcome.ratio) == (6.0, "bfloat16", 3.0)
 
 
 def test_state_that_does_not_grow_has_no_ratio_and_a_speed_is_better_when_larger(tmp_path):
-    setting = Setting(torch.device("cpu"), tmp_path)
-    still = Case("x", "x", "bytes", lambda setting: Counted(0.0, 5.0))
-    fast = Case("y", "y", "frames/s", lambda setting: Counted(6.0, 3.0))
-    assert [outcome.ratio for outcome in runs.run([still, fast], setting, 1)] == [None, 2.0]
+    conditions = Conditions(torch.device("cpu"), tmp_path)
+    still = Case("x", "x", "bytes", lambda conditions: Counted(0.0, 5.0))
+    fast = Case("y", "y", "frames/s", lambda conditions: Counted(6.0, 3.0))
+    assert [outcome.ratio for outcome in runs.run([still, fast], conditions, 1)] == [None, 2.0]
 
 
 def test_our_state_does_not_grow_and_theirs_does(capsys):
@@ -137,8 +161,8 @@ def test_operations_are_counted_in_float32_as_in_bfloat16(tmp_path, monkeypatch)
     found = []
     for bfloat16 in (True, False):
         monkeypatch.setattr(devices, "prefers_bfloat16", lambda device, chosen=bfloat16: chosen)
-        pair = CASES["step-tiny-1"].prepare(Setting(torch.device("cpu"), tmp_path, small=True))
-        monkeypatch.setattr(runs, "products_per_second", lambda dtype: 1.0)
+        pair = CASES["step-tiny-1"].prepare(Conditions(torch.device("cpu"), tmp_path, small=True))
+        monkeypatch.setattr(runs, "flop_per_cpu_second", lambda dtype: 1.0)
         found.append(runs._floor(pair))
     assert found[1] == pytest.approx(found[0], rel=0.1)
 
@@ -152,13 +176,13 @@ def test_growth_is_found_where_something_is_kept_and_not_where_nothing_is():
                 kept.append(torch.zeros(2 * 500))
             yield
 
-    assert counts.slope(9, frames(keep=False)) == 0
-    assert counts.slope(9, frames(keep=True)) == pytest.approx(4 * 1000 / counts.OBJECTS)
+    assert growth.slope(9, frames(keep=False)) == 0
+    assert growth.slope(9, frames(keep=True)) == pytest.approx(4 * 1000 / len(growth.STARTS))
 
 
 def test_on_a_gpu_the_clock_counts(monkeypatch, tmp_path: Path):
     seconds = {"ours": measure.Seconds(9.0, 2.0), "float32": measure.Seconds(9.0, 6.0)}
     monkeypatch.setattr(runs, "alternated", lambda sides, rounds, warm_up: dict(seconds))
-    case = Case("x", "x", "", lambda setting: Pair(int, {"float32": int}))
-    (outcome,) = runs.run([case], Setting(torch.device("cuda"), tmp_path), 1)
+    case = Case("x", "x", "", lambda conditions: Pair(int, {"float32": int}))
+    (outcome,) = runs.run([case], Conditions(torch.device("cuda"), tmp_path), 1)
     assert (outcome.ours, outcome.theirs, outcome.unit) == (2.0, 6.0, "s")

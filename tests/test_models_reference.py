@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from transformers import Sam2VideoModel
 
-from sam2_core.bench.random_networks import random_network, textured_frame
+from sam2_core.bench.films import textured_frame
+from sam2_core.bench.random_networks import random_network
 from sam2_core.bench.theirs import same_network
 from sam2_core.models.config import CONFIGS
 from sam2_core.models.mask_decoder import Decoded

@@ -13,7 +13,8 @@ from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from sam2_core import Box, Point, Prompt, Session, open_video
-from sam2_core.bench.random_networks import random_network, textured_frame
+from sam2_core.bench.films import textured_frame
+from sam2_core.bench.random_networks import random_network
 from sam2_core.bench.theirs import same_network
 from sam2_core.models.config import config
 from sam2_core.models.preprocess import preprocess

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from sam2_core.bench.measure import Work
 from sam2_core.bench.random_networks import random_network
-from sam2_core.bench.theirs import WAYS, Theirs
+from sam2_core.bench.theirs import THEIR_SETTINGS, Theirs
 from sam2_core.models.config import config
 from sam2_core.models.sam2 import SAM2
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Where and how large a run is.
+class Conditions:
+    """Where a run is, how large, and whether beside the library.
 
     Attributes:
         device: where both sides compute.
@@ -41,10 +41,19 @@ class Setting:
         """So many objects or frames."""
         return small if self.small else wanted
 
-    def theirs(self, network: SAM2) -> dict[str, Theirs]:
-        """The library's models with these weights in all its settings; none if it takes no part."""
-        ways = WAYS.items() if self.against else ()
-        return {name: Theirs.of(network, way, self.device) for name, way in ways}
+    def theirs(self, network: SAM2, dtype: torch.dtype | None = None) -> dict[str, Theirs]:
+        """The library's models with these weights, by setting; none if it takes no part.
+
+        Args:
+            network: what has the weights.
+            dtype: only the settings that compute in it; None for all.
+        """
+        settings = THEIR_SETTINGS.items() if self.against else ()
+        return {
+            name: Theirs.of(network, setting, self.device)
+            for name, setting in settings
+            if dtype in (None, setting.dtype)
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +62,7 @@ class Pair:
 
     Attributes:
         ours: our work; what it returns may be compared.
-        theirs: the same in ``transformers``, by setting.
+        theirs: the same in ``transformers``, by the library's setting.
         exact: the same by us in float32, for comparing masks; None if there are none to compare.
         logits: makes what a side returns comparable, ``(objects, 1, height, width)``.
         dtype: in what our side computes.
@@ -96,5 +105,5 @@ class Case:
     name: str
     title: str
     unit: str
-    prepare: Callable[[Setting], Pair | Counted]
+    prepare: Callable[[Conditions], Pair | Counted]
     on_gpu: bool = False

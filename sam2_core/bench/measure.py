@@ -64,6 +64,7 @@ def alternated(sides: Mapping[str, Work], rounds: int, *, warm_up: bool = True) 
 
 
 def _finish() -> None:
+    """Wait for GPUs, which compute what they are asked for later."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     if torch.backends.mps.is_available():
@@ -71,7 +72,7 @@ def _finish() -> None:
 
 
 def hardware(device: torch.device) -> str:
-    """The machine and the versions that figures depend on, in one line."""
+    """What figures on this device depend on: its name, or processor and cores, and versions; one line."""
     if device.type == "cuda":
         chip = torch.cuda.get_device_name(device)
     else:
@@ -88,9 +89,9 @@ def _processor() -> str:
     return str(named or platform.processor() or platform.machine()).strip()
 
 
-def products_per_second(dtype: torch.dtype) -> float:
-    """GFLOP per CPU-second of a large matrix product: what the floor of a case is counted with."""
+def flop_per_cpu_second(dtype: torch.dtype) -> float:
+    """Operations per CPU-second of a large matrix product: what the floor of a case is counted with."""
     with torch.inference_mode():
         left, right = torch.randn(2048, 1024).to(dtype), torch.randn(1024, 2048).to(dtype)
         best = min(timed(lambda: left @ right).cpu for _ in range(8))
-    return float(2 * 2048 * 1024 * 2048 / best / 1e9)
+    return 2 * 2048 * 1024 * 2048 / best

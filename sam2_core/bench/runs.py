@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sam2_core.bench import actions, counts
-from sam2_core.bench.cases import Case, Counted, Pair, Setting
-from sam2_core.bench.measure import Seconds, alternated, products_per_second
+from sam2_core.bench import actions, growth, nano
+from sam2_core.bench.cases import Case, Conditions, Counted, Pair
+from sam2_core.bench.measure import Seconds, alternated, flop_per_cpu_second
 from sam2_core.bench.steps import step
 from sam2_core.bench.theirs import FLOAT32
 from sam2_core.errors import ModelError
@@ -25,10 +25,11 @@ TINY, BASE = "sam2.1-tiny", "sam2.1-base-plus"
 SPEED = "frames/s"
 """The unit of which more is better."""
 
-Shape = Sequence[int]
-
 SAME = 0.999
 """Of so many pixels the library's masks in float32 are at least as ours."""
+
+Shape = Sequence[int]
+"""Of a tensor."""
 
 _CASES = (
     Case("step-tiny-1", "full step, tiny 1024, 1 object", "", step(TINY, 1024, 1)),
@@ -41,10 +42,16 @@ _CASES = (
     Case("click", "click on an encoded frame, tiny 1024", "", actions.click),
     Case("correct", "correction of 1 of 3 objects, re-propagated, tiny 256", "", actions.correct),
     Case("open", "1,000-frame 960x540 film to the first mask, tiny 1024", "", actions.first_mask),
-    Case("growth", "tensors kept per further frame and object, tiny 256", "bytes", counts.growth),
-    Case("nano-1", "nano, 1 object", SPEED, counts.nano(1)),
-    Case("nano-20", "nano, 20 objects", SPEED, counts.nano(20)),
-    Case("nano-100", "nano, 100 objects", SPEED, counts.nano(100)),
+    Case("growth", "tensors kept per further frame and object, tiny 256", "bytes", growth.kept_tensors),
+    Case("nano-click", "nano, click on an encoded frame", "", nano.click()),
+    Case("nano-1", "nano, 1 object", SPEED, nano.speed(1)),
+    Case("nano-10", "nano, 10 objects", SPEED, nano.speed(10)),
+    Case("nano-20", "nano, 20 objects", SPEED, nano.speed(20)),
+    Case("nano-100", "nano, 100 objects", SPEED, nano.speed(100)),
+    Case("nano-whole-click", "nano on whole frames, click on an encoded one", "", nano.click(windows=False)),
+    Case("nano-whole-1", "nano on whole frames, 1 object", SPEED, nano.speed(1, windows=False)),
+    Case("nano-whole-10", "nano on whole frames, 10 objects", SPEED, nano.speed(10, windows=False)),
+    Case("nano-whole-20", "nano on whole frames, 20 objects", SPEED, nano.speed(20, windows=False)),
 )
 
 CASES: Mapping[str, Case] = {case.name: case for case in _CASES}
@@ -61,8 +68,8 @@ class Outcome:
         ours: our figure.
         theirs: that of the library's best setting, if it took part.
         setting: what that setting was.
-        wall: seconds on the clock of both, for timed work.
-        floor: what our figure would be if nothing but the products took time.
+        wall: seconds on the clock, ours and theirs, for timed work.
+        floor: CPU-seconds, if nothing but the matrix products of our work took time; for steps.
         agreement: of how many pixels the masks of each side are as our own in float32, 0..1, for steps.
     """
 
@@ -83,25 +90,29 @@ class Outcome:
         return self.ours / self.theirs if self.unit == SPEED else self.theirs / self.ours
 
 
-def run(cases: Sequence[Case], setting: Setting, rounds: int) -> Iterator[Outcome]:
+def run(cases: Sequence[Case], conditions: Conditions, rounds: int) -> Iterator[Outcome]:
     """The outcomes of cases, one after another.
+
+    Args:
+        cases: what is measured.
+        conditions: where, and how large.
+        rounds: of timed work; their median counts.
 
     Raises:
         ModelError: if the library is not installed, or its masks are not ours: then it did other work.
     """
     for case in cases:
-        prepared = case.prepare(setting)
+        prepared = case.prepare(conditions)
         if isinstance(prepared, Counted):
             yield Outcome(case, case.unit, prepared.ours, prepared.theirs)
         else:
-            yield _timed(case, prepared, setting, rounds)
+            yield _timed(case, prepared, conditions.device.type == "cpu", rounds)
 
 
-def _timed(case: Case, pair: Pair, setting: Setting, rounds: int) -> Outcome:
+def _timed(case: Case, pair: Pair, on_cpu: bool, rounds: int) -> Outcome:
     agreement = _agreement(case, pair)
     sides = {OURS: pair.ours, **pair.theirs}
     seconds = alternated(sides, 1 if pair.once else rounds, warm_up=not pair.once)
-    on_cpu = setting.device.type == "cpu"
 
     def figure(taken: Seconds) -> float:
         return taken.cpu if on_cpu else taken.wall
@@ -114,19 +125,19 @@ def _timed(case: Case, pair: Pair, setting: Setting, rounds: int) -> Outcome:
         "CPU-s" if on_cpu else "s",
         figure(ours),
         None if theirs is None else figure(theirs),
-        best,
-        (ours.wall, None if theirs is None else theirs.wall),
-        _floor(pair) if on_cpu and agreement else None,
-        agreement,
+        setting=best,
+        wall=(ours.wall, None if theirs is None else theirs.wall),
+        floor=_floor(pair) if on_cpu and agreement else None,
+        agreement=agreement,
     )
 
 
 def _floor(pair: Pair) -> float:
-    """Seconds that the products of our work take at the speed of a large one."""
+    """CPU-seconds that the matrix products of our work take at the speed of a large one."""
     fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     with FlopCounterMode(display=False, custom_mapping={fused: _attention_flop}) as counter:
         pair.ours()
-    return float(counter.get_total_flops()) / 1e9 / products_per_second(pair.dtype)
+    return float(counter.get_total_flops()) / flop_per_cpu_second(pair.dtype)
 
 
 def _attention_flop(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
@@ -136,6 +147,7 @@ def _attention_flop(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) 
 
 
 def _agreement(case: Case, pair: Pair) -> dict[str, float]:
+    """Of how many pixels the masks of each side are as our own in float32, for cases that have such."""
     if pair.logits is None or pair.exact is None:
         return {}
     truth = pair.logits(pair.exact()) > 0
@@ -143,9 +155,10 @@ def _agreement(case: Case, pair: Pair) -> dict[str, float]:
         name: float(((pair.logits(work()) > 0) == truth).float().mean())
         for name, work in {OURS: pair.ours, **pair.theirs}.items()
     }
-    if agreement.get(FLOAT32, 1.0) < SAME or not 0.01 < truth.float().mean() < 0.99:
+    theirs, inside = agreement.get(FLOAT32, 1.0), float(truth.float().mean())
+    if theirs < SAME or not 0.01 < inside < 0.99:
         raise ModelError(
-            f"{case.name} says nothing: {agreement.get(FLOAT32, 1.0):.4f} of the pixels of the library in "
-            f"float32 are as ours, {truth.float().mean():.2f} are inside of a mask"
+            f"{case.name} says nothing: {theirs:.4f} of the pixels of the library in float32 are as ours, "
+            f"{inside:.2f} are inside of a mask"
         )
     return agreement

@@ -8,13 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from sam2_core.bench.cases import Pair, Setting
-from sam2_core.bench.random_networks import FRAME, textured_frame
+from sam2_core.bench.cases import Conditions, Pair
+from sam2_core.bench.films import FRAME, textured_frame
 from sam2_core.bench.theirs import Theirs
 from sam2_core.hookspecs import Segmentation
 from sam2_core.models.config import SAM2Config
-from sam2_core.models.preprocess import preprocess
-from sam2_core.models.sam2 import SAM2
 from sam2_core.tracking.bank import Recalled
 from sam2_core.tracking.sam2_model import Decoded, Sam2Memory, Sam2Model
 from sam2_core.types import Image
@@ -23,19 +21,19 @@ Remembered = list[tuple[list[Tensor], Tensor]]
 """Of each object: a memory ``(1, memory dim, height, width)`` per frame, and pointers ``(frames, dim)``."""
 
 
-def step(name: str, image_size: int, objects: int) -> Callable[[Setting], Pair]:
+def step(name: str, image_size: int, objects: int) -> Callable[[Conditions], Pair]:
     """The sides of a step with so many objects."""
 
-    def prepare(setting: Setting) -> Pair:
-        network = setting.network(name, image_size)
-        count = setting.count(objects, min(objects, 2))
+    def prepare(conditions: Conditions) -> Pair:
+        network = conditions.network(name, image_size)
+        count = conditions.count(objects, min(objects, 2))
         frame, remembered = textured_frame(0, FRAME), _remembered(network.config, count)
-        quick, exact = (Sam2Model(network, "random", setting.device, p) for p in ("auto", "exact"))
+        quick, exact = (Sam2Model(network, "random", conditions.device, p) for p in ("auto", "exact"))
         return Pair(
             _our_step(quick, frame, remembered),
             {
-                name: _their_step(theirs, network, frame, remembered)
-                for name, theirs in setting.theirs(network).items()
+                name: _their_step(theirs, frame, remembered)
+                for name, theirs in conditions.theirs(network).items()
             },
             _our_step(exact, frame, remembered),
             _logits,
@@ -87,10 +85,9 @@ def _recalled(model: Sam2Model, spatial: list[Tensor], pointers: Tensor) -> Reca
     return Recalled([(float(now), memories[0])], recent)
 
 
-def _their_step(theirs: Theirs, network: SAM2, frame: Image, remembered: Remembered) -> Callable[[], Tensor]:
-    now = network.config.pointers
-    pixels = preprocess(frame, network.config.image_size)[0]
-    session = theirs.session([pixels] * (now + 1), FRAME)
+def _their_step(theirs: Theirs, frame: Image, remembered: Remembered) -> Callable[[], Tensor]:
+    now = len(remembered[0][0])
+    session = theirs.session([frame] * (now + 1), FRAME)
     for object_id, (spatial, pointers) in enumerate(remembered, 1):
         theirs.remember(session, object_id, spatial, pointers)
 

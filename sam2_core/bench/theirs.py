@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,9 @@ from torch import Tensor
 from sam2_core.errors import ModelError
 from sam2_core.models.config import HieraConfig, SAM2Config
 from sam2_core.models.hub_names import hub_name
+from sam2_core.models.preprocess import preprocess
 from sam2_core.models.sam2 import SAM2
+from sam2_core.types import Image, Point
 
 _STACKED_POINTS = "prompt_encoder.point_embed.weight"
 
@@ -85,7 +87,7 @@ def same_network(network: SAM2, attention: str = "sdpa") -> Any:
     return model
 
 
-class Way(NamedTuple):
+class TheirSetting(NamedTuple):
     """A setting of the library.
 
     Attributes:
@@ -100,10 +102,10 @@ class Way(NamedTuple):
 FLOAT32 = "float32"
 """The setting in which its masks are ours but for rounding."""
 
-WAYS: Mapping[str, Way] = {
-    FLOAT32: Way(torch.float32, "sdpa"),
-    "bfloat16": Way(torch.bfloat16, "sdpa"),
-    "bfloat16, eager": Way(torch.bfloat16, "eager"),
+THEIR_SETTINGS: Mapping[str, TheirSetting] = {
+    FLOAT32: TheirSetting(torch.float32, "sdpa"),
+    "bfloat16": TheirSetting(torch.bfloat16, "sdpa"),
+    "bfloat16, eager": TheirSetting(torch.bfloat16, "eager"),
 }
 """Its settings by the names that people read; the best counts."""
 
@@ -123,15 +125,16 @@ class Theirs:
     device: torch.device
 
     @classmethod
-    def of(cls, network: SAM2, way: Way, device: torch.device) -> Theirs:
+    def of(cls, network: SAM2, setting: TheirSetting, device: torch.device) -> Theirs:
         """The same network there."""
-        return cls(same_network(network, way.attention).to(device, way.dtype), way.dtype, device)
+        dtype, attention = setting
+        return cls(same_network(network, attention).to(device, dtype), dtype, device)
 
-    def session(self, pixels: Sequence[Tensor], size: tuple[int, int], cached: int = 1) -> Any:
-        """A session of frames ``(3, image size, image size)`` that are preprocessed already.
+    def session(self, frames: Iterable[Image], size: tuple[int, int], cached: int = 1) -> Any:
+        """A session of some frames, all of them preprocessed at once, as the library's own do it.
 
         Args:
-            pixels: the frames.
+            frames: the frames, ``(height, width, 3)``.
             size: height and width of the video.
             cached: of how many frames it keeps the features.
         """
@@ -147,7 +150,11 @@ class Theirs:
             dtype=self.dtype,
             max_vision_features_cache_size=cached,
         )
-        session.processed_frames = {i: frame.to(self.device, self.dtype) for i, frame in enumerate(pixels)}
+        side, exact = self.model.config.image_size, self.dtype == torch.float32  # resized as ours are
+        session.processed_frames = {
+            index: preprocess(frame, side, exact=exact)[0].to(self.device, self.dtype)
+            for index, frame in enumerate(frames)
+        }
         return session
 
     def remember(self, session: Any, object_id: int, spatial: Sequence[Tensor], pointers: Tensor) -> None:
@@ -174,17 +181,20 @@ class Theirs:
             }
             session.store_output(index, t, output_value=output, is_conditioning_frame=t == 0)
 
-    def add_click(self, session: Any, frame_index: int, object_id: int, points_n2: Tensor) -> None:
-        """Positive clicks in the model's pixels on a frame; the next step there answers them."""
-        index = session.obj_id_to_idx(object_id)
-        labels = torch.ones(1, 1, len(points_n2), dtype=torch.int32)
-        inputs = {"point_coords": points_n2[None, None].to(self.dtype), "point_labels": labels}
+    def add_click(self, session: Any, frame_index: int, object_id: int, point: Point) -> None:
+        """A positive click on a frame, in pixels of the video; the next step there answers it."""
+        side, index = self.model.config.image_size, session.obj_id_to_idx(object_id)
+        x, y = (point.x + 0.5) / session.video_width * side, (point.y + 0.5) / session.video_height * side
+        inputs = {
+            "point_coords": torch.tensor([[[[x, y]]]], dtype=self.dtype),
+            "point_labels": torch.ones(1, 1, 1, dtype=torch.int32),
+        }
         session.add_point_inputs(index, frame_index, inputs)
         session.obj_with_new_inputs.append(object_id)
 
-    def click(self, session: Any, frame_index: int, object_id: int, points_n2: Tensor) -> Tensor:
-        """Positive clicks in the model's pixels on a frame, answered at once by the mask's logits."""
-        self.add_click(session, frame_index, object_id, points_n2)
+    def click(self, session: Any, frame_index: int, object_id: int, point: Point) -> Tensor:
+        """The same, answered at once by the mask's logits."""
+        self.add_click(session, frame_index, object_id, point)
         return self.step(session, frame_index)
 
     @torch.inference_mode()

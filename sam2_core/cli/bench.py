@@ -44,28 +44,27 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    from sam2_core.bench.cases import Setting
+    from sam2_core.bench import runs
+    from sam2_core.bench.cases import Conditions
     from sam2_core.bench.measure import hardware
-    from sam2_core.bench.runs import CASES
-    from sam2_core.bench.runs import run as run_cases
     from sam2_core.models import devices
 
     if options.list:
-        print_table(["case", "what is done"], [[c.name, c.title] for c in CASES.values()], left=True)
+        print_table(["case", "what is done"], [[c.name, c.title] for c in runs.CASES.values()], left=True)
         return 0
-    unknown = [name for name in options.case or () if name not in CASES]
+    unknown = [name for name in options.case or () if name not in runs.CASES]
     if unknown:
-        raise UsageError(f"there is no case {unknown[0]!r}; there are: {', '.join(CASES)}")
+        raise UsageError(f"there is no case {unknown[0]!r}; there are: {', '.join(runs.CASES)}")
     if options.rounds < 1:
         raise UsageError("--rounds must be at least 1")
     device = devices.choose(options.device)
-    usual = [case.name for case in CASES.values() if device.type != "cpu" or not case.on_gpu]
-    chosen = [CASES[name] for name in options.case or usual]
+    usual = [case.name for case in runs.CASES.values() if device.type != "cpu" or not case.on_gpu]
+    chosen = [runs.CASES[name] for name in options.case or usual]
     outcomes: list[Outcome] = []
     try:
         with TemporaryDirectory() as folder:
-            setting = Setting(device, Path(folder), options.small, options.against is not None)
-            for outcome in run_cases(chosen, setting, options.rounds):
+            conditions = Conditions(device, Path(folder), options.small, options.against is not None)
+            for outcome in runs.run(chosen, conditions, options.rounds):
                 outcomes.append(outcome)
                 if sys.stderr is not None:
                     print(_line(outcome), file=sys.stderr, flush=True)
@@ -124,7 +123,9 @@ def _print(machine: str, outcomes: list[Outcome], *, as_json: bool) -> None:
 
 
 def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    if value is None:
+        return ""
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def _agreement(outcome: Outcome) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sam2_core.errors import ModelError
 
@@ -45,6 +46,26 @@ def prefers_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return any(processor().get(name) for name in ("avx512_bf16", "amx_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU where it is needed, without a wait for what runs there.
+
+    A GPU finishes all that it was given before it takes a copy, unless that comes from pinned memory.
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def fetch(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Tensors of one device on the CPU, after one wait for what runs there: the only one of a call."""
+    device = tensors[0].device
+    if device.type != "cuda":
+        return tuple(tensor.cpu() for tensor in tensors)
+    fetched = tuple(tensor.to("cpu", non_blocking=True) for tensor in tensors)
+    torch.cuda.current_stream(device).synchronize()
+    return fetched
 
 
 def processor() -> dict[str, Any]:

@@ -54,10 +54,11 @@ def moved(memory_ndhw: Tensor, made_at_n2: Tensor, now_at_n2: Tensor) -> Tensor:
         now_at_n2: where the objects are now.
     """
     n, _, height, width = memory_ndhw.shape
-    cells = torch.tensor([height, width], device=memory_ndhw.device)
-    shift_n2 = ((now_at_n2 - made_at_n2) * cells).round().nan_to_num(0).long()
-    rows_nh = (torch.arange(height, device=cells.device) - shift_n2[:, :1]).clamp(0, height - 1)
-    columns_nw = (torch.arange(width, device=cells.device) - shift_n2[:, 1:]).clamp(0, width - 1)
-    which_n = torch.arange(n, device=cells.device)
+    device = memory_ndhw.device
+    down_n, right_n = (now_at_n2 - made_at_n2).unbind(1)
+    shift_n2 = torch.stack([down_n * height, right_n * width], dim=1).round().nan_to_num(0).long()
+    rows_nh = (torch.arange(height, device=device) - shift_n2[:, :1]).clamp(0, height - 1)
+    columns_nw = (torch.arange(width, device=device) - shift_n2[:, 1:]).clamp(0, width - 1)
+    which_n = torch.arange(n, device=device)
     moved_nhwd = memory_ndhw[which_n[:, None, None], :, rows_nh[:, :, None], columns_nw[:, None, :]]
     return moved_nhwd.permute(0, 3, 1, 2)

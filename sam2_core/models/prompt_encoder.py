@@ -104,8 +104,9 @@ class PromptEncoder(nn.Module):
         pad: Tensor = self.not_a_point_embed.weight
         if prompts is None:
             return pad.expand(1, 2, -1)  # what the published models saw for "no prompt"
-        sides = prompts.coords_np2.new_tensor((image_size[1], image_size[0]))
-        tokens_npd = self.pe_layer((prompts.coords_np2 + 0.5) / sides)
+        height, width = image_size
+        x_np, y_np = (prompts.coords_np2 + 0.5).unbind(-1)
+        tokens_npd = self.pe_layer(torch.stack([x_np / width, y_np / height], dim=-1))
         kinds_4d = torch.cat(list(self.point_embeddings.parameters()))
         tokens_npd = tokens_npd + F.embedding(prompts.labels_np.clamp(min=0).long(), kinds_4d)
         tokens_npd = torch.where((prompts.labels_np == PAD)[..., None], pad, tokens_npd)

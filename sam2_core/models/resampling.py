@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sam2_core.models import devices
+
 _GRAIN = 4096
 """Places are rounded to this part of a cell: shifts by whole cells then copy values without mixing them."""
 
@@ -63,4 +65,4 @@ def _weights(count: int, where: Affine, device: torch.device) -> tuple[Tensor, T
     share = (cells - low).float()
     every = torch.arange(count)
     weights = (every == low[:, None]) * (1 - share[:, None]) + (every == low[:, None] + 1) * share[:, None]
-    return weights.to(device), inside.to(device)
+    return devices.send(weights, device), devices.send(inside, device)

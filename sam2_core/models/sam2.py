@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2_core.models import devices
 from sam2_core.models.config import SAM2Config
 from sam2_core.models.layers import MLP
 from sam2_core.models.mask_decoder import Decoded, MaskDecoder
@@ -281,8 +282,7 @@ class SAM2(nn.Module):
     def _pointer_positions(self, like: Tensor, ages: list[float]) -> Tensor:
         if self.obj_ptr_tpos_proj is None:  # 2.0 does not tell pointers apart
             return like.new_zeros(len(ages), self.config.memory_dim)
-        on_gpu = like.device.type == "cuda"  # from pinned memory, so that nothing waits for what runs there
-        ages_p = torch.tensor(ages, dtype=torch.float32, pin_memory=on_gpu).to(like.device, non_blocking=True)
+        ages_p = devices.send(torch.tensor(ages, dtype=torch.float32), like.device)
         sines_pd = sine_times(ages_p, self.config.dim).to(self.obj_ptr_tpos_proj.weight.dtype)
         positions: Tensor = self.obj_ptr_tpos_proj(sines_pd)
         return positions

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from sam2_core.hookspecs import Features, LazyFeatures, VideoModel
+from sam2_core.tracking.feature_file import FeatureFile
 from sam2_core.types import Video
 from sam2_core.videos.frames import frame_of
 
@@ -19,16 +20,17 @@ class FeatureCache:
         model: encodes the frames.
         video: where the frames come from.
         budget: bytes to keep at most.
+        disk: where those go that leave, and come back from; None for nowhere.
     """
 
-    def __init__(self, model: VideoModel, video: Video, budget: int) -> None:
-        self._model, self._video = model, video
+    def __init__(self, model: VideoModel, video: Video, budget: int, disk: FeatureFile | None = None) -> None:
+        self._model, self._video, self._disk = model, video, disk
         self._budget = budget
         self._kept: OrderedDict[int, Features] = OrderedDict()
 
     @property
     def nbytes(self) -> int:
-        """Bytes kept now."""
+        """Bytes kept in memory now."""
         return sum(features.nbytes for features in self._kept.values())
 
     def __contains__(self, frame_index: object) -> bool:
@@ -38,13 +40,16 @@ class FeatureCache:
         return len(self._kept)
 
     def __getitem__(self, frame_index: int) -> Features:
-        """The features of a frame; reads and encodes it if they are not at hand.
+        """The features of a frame; reads and encodes it if they are neither at hand nor on the disk.
 
         Raises:
             VideoError: if it cannot be read, or is no 8-bit RGB image of the size of the video.
         """
         if frame_index not in self._kept:
-            self._kept[frame_index] = self._model.encode_image(frame_of(self._video, frame_index))
+            found = None if self._disk is None else self._disk.get(frame_index)
+            if found is None:
+                found = self._model.encode_image(frame_of(self._video, frame_index))
+            self._kept[frame_index] = found
         self._kept.move_to_end(frame_index)
         self._shrink()
         return self._kept[frame_index]
@@ -76,8 +81,12 @@ class FeatureCache:
 
     def _shrink(self) -> None:
         while len(self._kept) > 1 and (len(self) > MAX_FRAMES or self.nbytes > self._budget):
-            self._kept.popitem(last=False)
+            frame_index, features = self._kept.popitem(last=False)
+            if self._disk is not None:
+                self._disk.put(frame_index, features)
 
     def clear(self) -> None:
         """Drop everything."""
         self._kept.clear()
+        if self._disk is not None:
+            self._disk.close()

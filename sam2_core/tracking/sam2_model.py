@@ -26,6 +26,7 @@ from sam2_core.models.sam2 import Features as ImageFeatures
 from sam2_core.prompts import Prompt
 from sam2_core.results import RunLengths
 from sam2_core.tracking import allocator, sam2_prompts
+from sam2_core.tracking.tensor_arrays import array_of, features_of, pixels_of, tensor_of
 from sam2_core.tracking.upsample import mask_of
 from sam2_core.types import Image
 
@@ -40,6 +41,9 @@ BATCH_BYTES_ON_CPU = 128 * 2**20
 
 MOST_SHIFTED = 1 / 2
 """Of a side: so far is a memory shifted at most, if it does not move with its object anyway."""
+
+_STRIDES = ("stride16", "stride8", "stride4")
+"""The tensors of a frame's features, as ``ImageFeatures`` takes them."""
 
 
 def batch_of(config: SAM2Config, budget: int = BATCH_BYTES) -> int:
@@ -153,8 +157,8 @@ class Sam2Memory:
 
 def _place_in(centre_12: Tensor, rows: Affine, columns: Affine) -> Tensor:
     """A place of one view in another, whose rows and columns lie there in the one."""
-    offset, scale = zip(*((axis.offset, axis.scale) for axis in (rows, columns)), strict=True)
-    return (centre_12 - centre_12.new_tensor(offset)) / centre_12.new_tensor(scale)
+    places = zip(centre_12.unbind(1), (rows, columns), strict=True)
+    return torch.stack([(place_1 - axis.offset) / axis.scale for place_1, axis in places], dim=1)
 
 
 class Sam2Model:
@@ -194,7 +198,7 @@ class Sam2Model:
         checksum = 0
         for tensor in self.network.state_dict().values():
             checksum = zlib.crc32(tensor.detach().cpu().contiguous().view(torch.uint8).numpy(), checksum)
-        arithmetic = "float32" if self._exact else f"batched, bfloat16 {self._bfloat16}"
+        arithmetic = "float32" if self._exact else f"resized by torch, batched, bfloat16 {self._bfloat16}"
         return f"{self.network.config}, {arithmetic}, {self._device.type}, {checksum:08x}"
 
     @contextmanager
@@ -207,7 +211,7 @@ class Sam2Model:
     def encode_image(self, image: Image) -> Frame:
         """The features of one frame."""
         with self._running():
-            pixels = preprocess(image, self.network.config.image_size, self._device)
+            pixels = preprocess(image, self.network.config.image_size, self._device, exact=self._exact)
             return Frame(self.network.encode_image(pixels), (image.shape[0], image.shape[1]))
 
     def segment(self, features: Frame, prompt: Prompt, before: Segmentation | None) -> Segmentation:
@@ -216,13 +220,14 @@ class Sam2Model:
             return self._painted(features, prompt.encoded_mask)
         previous = clamped(before.raw.logits_11hw) if before is not None else None
         prediction = self._decode(features, prompt, previous)
-        return self._segmentations(prediction, features.size)[0]
+        return self._segmentations([prediction], features.size)[0]
 
     def _painted(self, features: Frame, encoded: RunLengths) -> Segmentation:
         """A painted mask is the result; the network only makes the pointer."""
         with self._running():
             mask = encoded.decode()
-            painted = sam2_prompts.to_model_mask(mask, self.network.config.image_size).to(self._device)
+            on_host = sam2_prompts.to_model_mask(mask, self.network.config.image_size)
+            painted = devices.send(on_host, self._device)
             prediction = self.network.segment_mask(features.image, painted)
         # The memory is made from the mask as painted, not from its small copy.
         decoded = Decoded(mask_to_logits(painted), prediction.pointer_nd, prediction.object_score_n1)
@@ -244,10 +249,11 @@ class Sam2Model:
                 PointPrompts.joined(points),
                 multimask=True,
             )
-        logits_nkhw = prediction.all_logits_nkhw[:, 1:].float().cpu().numpy()
-        scores_nk = prediction.ious_nk[:, 1:].float().tolist()
+        logits_nkhw, ious_nk = devices.fetch(
+            prediction.all_logits_nkhw[:, 1:].float(), prediction.ious_nk[:, 1:].float()
+        )
         found = []
-        for (view, _), logits, scores in zip(clicks, logits_nkhw, scores_nk, strict=True):
+        for (view, _), logits, scores in zip(clicks, logits_nkhw.numpy(), ious_nk.tolist(), strict=True):
             encoded = [mask_of(logits_hw, view.size) for logits_hw in logits]
             each = [Segmentation(mask, score, True) for mask, score in zip(encoded, scores, strict=True)]
             found.append(sorted(each, key=lambda reading: -reading.score))
@@ -257,7 +263,7 @@ class Sam2Model:
         with self._running():
             size = self.network.config.image_size
             if previous is None and prompt.previous is not None:
-                previous = sam2_prompts.to_logits(prompt.previous, size).to(self._device)
+                previous = devices.send(sam2_prompts.to_logits(prompt.previous, size), self._device)
             return self.network.segment(
                 features.image,
                 sam2_prompts.to_points(prompt, features.size, size, self._device),
@@ -271,19 +277,24 @@ class Sam2Model:
         groups: dict[object, list[int]] = {}
         for index, memory in enumerate(memories):
             groups.setdefault(sam2_prompts.signature(memory), []).append(index)
-        found: dict[int, Segmentation] = {}
-        for indices in groups.values():
-            with self._running():
-                tokens = sam2_prompts.to_tokens(self.network, [memories[i] for i in indices])
-                previous = None
-                if self.network.config.previous_mask_tracking:
-                    previous = sam2_prompts.previous_masks([memories[i] for i in indices])
-                multimask = self.network.config.multimask_tracking
-                prediction = self.network.segment(
-                    features.image, None, tokens, previous, multimask=multimask, stability_fallback=multimask
-                )
-            found.update(zip(indices, self._segmentations(prediction, features.size), strict=True))
-        return [found[index] for index in range(len(memories))]
+        alike = list(groups.values())
+        predictions = [self._follow(features, [memories[i] for i in indices]) for indices in alike]
+        found = self._segmentations(predictions, features.size)
+        by_index = dict(zip((i for indices in alike for i in indices), found, strict=True))
+        return [by_index[index] for index in range(len(memories))]
+
+    def _follow(self, features: Frame, group: Sequence[Memories]) -> Prediction:
+        """What objects with alike memories look like on the next frame."""
+        config = self.network.config
+        with self._running():
+            return self.network.segment(
+                features.image,
+                None,
+                sam2_prompts.to_tokens(self.network, group),
+                sam2_prompts.previous_masks(group) if config.previous_mask_tracking else None,
+                multimask=config.multimask_tracking,
+                stability_fallback=config.multimask_tracking,
+            )
 
     def encode_memory(
         self, features: Frame, segmentations: Sequence[Segmentation], *, prompted: bool
@@ -314,14 +325,26 @@ class Sam2Model:
             for i, (d, mask) in enumerate(zip(decoded, given, strict=True))
         ]
 
+    def feature_arrays(self, features: Frame) -> dict[str, NDArray[Any]]:
+        """The tensors of the features, and the size of the frame."""
+        tensors = devices.fetch(*(getattr(features.image, name) for name in _STRIDES))
+        pixels = {name: pixels_of(tensor) for name, tensor in zip(_STRIDES, tensors, strict=True)}
+        return {**pixels, "size": np.array(features.size, np.int64)}
+
+    def features_from(self, arrays: Mapping[str, NDArray[Any]]) -> Frame:
+        """The features with these arrays."""
+        tensors = (devices.send(features_of(arrays[name]), self._device) for name in _STRIDES)
+        height, width = arrays["size"].tolist()
+        return Frame(ImageFeatures(*tensors), (height, width))
+
     def memory_arrays(self, memory: Sam2Memory) -> dict[str, NDArray[Any]]:
-        """The tensors of a memory; NumPy knows no bfloat16, so its bits go as ``int16``."""
+        """The tensors of a memory, in the layout of ``tensor_arrays``."""
         tensors = {"pointer": memory.pointer_1d}
         if memory.spatial_1chw is not None:
             tensors["spatial"] = memory.spatial_1chw
         if memory.mask_11hw is not None:
             tensors["mask"] = memory.mask_11hw
-        return {name: _bits(tensor) for name, tensor in tensors.items()}
+        return {name: array_of(tensor) for name, tensor in tensors.items()}
 
     def memory_from(self, arrays: Mapping[str, NDArray[Any]]) -> Sam2Memory:
         """The memory with these tensors."""
@@ -332,45 +355,35 @@ class Sam2Model:
             "spatial": (1, config.memory_dim, side, side),
             "mask": (1, 1, 4 * side, 4 * side),
         }
-        tensors = {name: _tensor(array, shapes[name]) for name, array in arrays.items()}
+        for name, array in arrays.items():
+            if array.shape != shapes[name]:
+                raise ValueError(f"a memory of SAM 2 does not hold {array.shape} as its {name}")
+        tensors = {name: tensor_of(array) for name, array in arrays.items()}
         on_device = {name: tensor.to(self._device) for name, tensor in tensors.items()}
         mask = on_device.get("mask")
         centre = None if mask is None else motion.centres(mask)
         return Sam2Memory(on_device.get("spatial"), on_device["pointer"], mask, centre)
 
-    def _segmentations(self, prediction: Prediction, size: tuple[int, int]) -> list[Segmentation]:
-        logits = prediction.logits_n1hw.float()
-        on_host = logits[:, 0].cpu().numpy()
-        encoded = [mask_of(logits_hw, size) for logits_hw in on_host]
-        small_n2 = torch.cat([prediction.object_score_n1, prediction.iou_n[:, None]], dim=1).float().cpu()
-        visible = [
-            score > 0 and mask.area > 0 for score, mask in zip(small_n2[:, 0].tolist(), encoded, strict=True)
-        ]
-        scores = small_n2[:, 1].clamp(0, 1).tolist()
+    def _segmentations(self, predictions: Sequence[Prediction], size: tuple[int, int]) -> list[Segmentation]:
+        """All that was predicted in a call, one object after another; here the device is waited for, once."""
+        if not predictions:
+            return []
+        logits = torch.cat([p.logits_n1hw for p in predictions]).float()
+        pointers = torch.cat([p.pointer_nd for p in predictions])
+        object_scores = torch.cat([p.object_score_n1 for p in predictions])
+        logits_nhw, object_score_n1, iou_n = devices.fetch(
+            logits[:, 0], object_scores.float(), torch.cat([p.iou_n for p in predictions]).float()
+        )
+        encoded = [mask_of(logits_hw, size) for logits_hw in logits_nhw.numpy()]
+        there = (object_score_n1[:, 0] > 0).tolist()
+        visible = [seen and mask.area > 0 for seen, mask in zip(there, encoded, strict=True)]
+        scores = iou_n.clamp(0, 1).tolist()
         return [
             Segmentation(
                 encoded[i],
                 scores[i] if visible[i] else 0.0,
                 visible[i],
-                Decoded(
-                    logits[i : i + 1],
-                    prediction.pointer_nd[i : i + 1].clone(),
-                    prediction.object_score_n1[i : i + 1],
-                ),
+                Decoded(logits[i : i + 1], pointers[i : i + 1].clone(), object_scores[i : i + 1]),
             )
             for i in range(len(visible))
         ]
-
-
-def _bits(tensor: Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = (
-        (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
-    )
-    return array
-
-
-def _tensor(array: NDArray[Any], shape: tuple[int, ...]) -> Tensor:
-    if array.shape != shape or array.dtype not in (np.int16, np.float32):
-        raise ValueError(f"a memory of SAM 2 does not hold {array.shape} {array.dtype}")
-    tensor = torch.from_numpy(array.copy())
-    return tensor.view(torch.bfloat16) if array.dtype == np.int16 else tensor

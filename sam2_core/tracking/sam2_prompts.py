@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam2_core.hookspecs import Memories
-from sam2_core.models import motion
+from sam2_core.models import devices, motion
 from sam2_core.models.memory_attention import MemoryTokens
 from sam2_core.models.prompt_encoder import PointPrompts
 from sam2_core.models.sam2 import SAM2, mask_to_logits
@@ -28,8 +28,8 @@ def to_points(prompt: Prompt, frame: tuple[int, int], size: int, device: torch.d
     coordinates = corners + [(p.x, p.y) for p in prompt.points]
     labels = [*(BOX_CORNERS if prompt.box else ()), *(int(p.positive) for p in prompt.points)]
     scale = np.array([size / width, size / height])
-    coords = torch.tensor(np.array(coordinates).reshape(-1, 2) * scale, dtype=torch.float32, device=device)
-    return PointPrompts(coords[None], torch.tensor([labels], device=device))
+    coords = torch.tensor(np.array(coordinates).reshape(-1, 2) * scale, dtype=torch.float32)
+    return PointPrompts(devices.send(coords[None], device), devices.send(torch.tensor([labels]), device))
 
 
 def is_ambiguous(prompt: Prompt) -> bool:
@@ -55,9 +55,8 @@ def to_size(logits_11hw: Tensor, side: int) -> Tensor:
     if logits_11hw.shape[-1] == side:
         return logits_11hw
     resized = F.interpolate(logits_11hw, (side, side), mode="bilinear", align_corners=False, antialias=True)
-    if (resized > motion.SURE).any() or not (logits_11hw > motion.SURE).any():
-        return resized
-    return F.adaptive_max_pool2d(logits_11hw, side)
+    lost = (logits_11hw > motion.SURE).any() & ~(resized > motion.SURE).any()
+    return torch.where(lost, F.adaptive_max_pool2d(logits_11hw, side), resized)
 
 
 def signature(memories: Memories) -> object:

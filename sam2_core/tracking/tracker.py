@@ -10,11 +10,12 @@ from typing import NamedTuple, TypeVar
 from weakref import ref
 
 from sam2_core.errors import VideoError
-from sam2_core.hookspecs import Memory, Segmentation, VideoModel
+from sam2_core.hookspecs import Memory, Segmentation, VideoModel, stores_features
 from sam2_core.limits import Limits
 from sam2_core.prompts import Prompt
 from sam2_core.tracking import allocator
 from sam2_core.tracking.bank import MemoryBank, Spans
+from sam2_core.tracking.feature_file import FeatureFile
 from sam2_core.tracking.features import FeatureCache
 from sam2_core.tracking.track import ObjectTrack
 from sam2_core.types import Video, is_live
@@ -58,7 +59,10 @@ class Tracker:
     def __init__(self, model: VideoModel, video: Video, limits: Limits) -> None:
         self.model, self.video, self.limits = model, video, limits
         self.spans = Spans.of(model)
-        self.features = FeatureCache(model, video, limits.feature_bytes)
+        disk = None
+        if limits.feature_disk_bytes and stores_features(model) and not is_live(video):
+            disk = FeatureFile(model, limits.feature_disk_bytes)
+        self.features = FeatureCache(model, video, limits.feature_bytes, disk)
         self._clicks: OrderedDict[tuple[int, int], Clicks] = OrderedDict()
         self._tracked = 0
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam2_core.hookspecs import Segmentation
 from sam2_core.tracking.sam2_model import Decoded, Frame, Sam2Memory, Sam2Model
 from sam2_core.tracking.window_prompts import on_frame
 from sam2_core.tracking.windows import Place, Window, axes
 from sam2_core.types import Image
+
+_WHOLE, _MIRRORED = "whole", "mirrored"
 
 
 class Views:
@@ -46,6 +51,32 @@ class Views:
             self._mirrored = self._model.encode_image(np.ascontiguousarray(self._image[:, ::-1]))
         return self._mirrored
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The image and all that is encoded, as plain arrays by name."""
+        named = {_name(window): frame for window, frame in self._encoded.items()}
+        if self._mirrored is not None:
+            named[_MIRRORED] = self._mirrored
+        parts = {name: self._model.feature_arrays(frame) for name, frame in named.items()}
+        encoded = {f"{name}.{k}": array for name, part in parts.items() for k, array in part.items()}
+        return {"image": self._image, **encoded}
+
+    @classmethod
+    def of_arrays(cls, model: Sam2Model, arrays: Mapping[str, NDArray[Any]]) -> Views:
+        """The views with these arrays."""
+        views = cls(model, arrays["image"])
+        parts: dict[str, dict[str, NDArray[Any]]] = {}
+        for name, array in arrays.items():
+            view, _, rest = name.partition(".")
+            if rest:
+                parts.setdefault(view, {})[rest] = array
+        for view, part in parts.items():
+            frame = model.features_from(part)
+            if view == _MIRRORED:
+                views._mirrored = frame
+            else:
+                views._encoded[_window(view)] = frame
+        return views
+
     def _part(self, window: Window | None) -> Image:
         if window is None:
             return self._image
@@ -54,6 +85,14 @@ class Views:
         if part.shape[:2] == (side, side):
             return part
         return np.pad(part, [*((0, side - length) for length in part.shape[:2]), (0, 0)], mode="edge")
+
+
+def _name(window: Window | None) -> str:
+    return _WHOLE if window is None else f"{window.top},{window.left},{window.side}"
+
+
+def _window(name: str) -> Window | None:
+    return None if name == _WHOLE else Window(*map(int, name.split(",")))
 
 
 @dataclass(frozen=True, eq=False)

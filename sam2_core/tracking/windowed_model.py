@@ -55,6 +55,14 @@ class WindowedModel:
         """The features of one frame, to be computed where an object needs them."""
         return Views(self.whole_frames, image)
 
+    def feature_arrays(self, features: Views) -> dict[str, NDArray[Any]]:
+        """The image, and the features of all views of it."""
+        return features.arrays()
+
+    def features_from(self, arrays: Mapping[str, NDArray[Any]]) -> Views:
+        """The views with these arrays."""
+        return Views.of_arrays(self.whole_frames, arrays)
+
     # --- prompts ---------------------------------------------------------------------------------
 
     def segment(self, features: Views, prompt: Prompt, before: Segmentation | None) -> Segmentation:
@@ -171,7 +179,7 @@ class WindowedModel:
         """A mask of a window as if it had been found on the whole frame."""
         logits = sam2_prompts.to_logits(segmentation.encoded.decode(), self._image_size)
         decoded: Decoded = segmentation.raw.decoded
-        on_device = logits.to(decoded.pointer_1d.device)
+        on_device = devices.send(logits, decoded.pointer_1d.device)
         return replace(segmentation, raw=replace(decoded, logits_11hw=on_device))
 
     def memory_arrays(self, memory: WindowedMemory) -> dict[str, NDArray[Any]]:
