@@ -148,7 +148,7 @@ class StoresFeatures(Protocol):
         """What the features of a frame hold, as plain arrays by name."""
 
     def features_from(self, arrays: Mapping[str, NDArray[Any]]) -> Features:
-        """The features that these arrays were made of."""
+        """The features that these arrays were made of; they are its own, from the same process."""
 
 
 class HasWindows(Protocol):

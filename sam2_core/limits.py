@@ -24,8 +24,9 @@ class Limits:
         saved_bytes: for the memories in a saved session. Objects whose memories do not fit are tracked again
             from their first prompt when it goes on, to the same masks.
         feature_disk_bytes: for features that no longer fit into memory, in a temporary file; 0 for none. It
-            pays where frames take long to encode (a published model on a CPU; about 10 MiB a frame) and are
-            gone through again.
+            pays where frames take long to encode and are gone through again: a published model on a CPU, with
+            10 MiB a frame in bfloat16 and 17 in float32. Of the folder that the variable TMPDIR names; where
+            that is a tmpfs, it is memory all the same.
 
     Raises:
         SessionError: for limits that cannot be kept to.

@@ -327,8 +327,8 @@ class Session:
     def close(self) -> None:
         """Free what the session holds, and the file if it opened one; its model lives on. Idempotent."""
         self._closed = True
-        self._tracker.close()
         self._tracks.clear()
+        self._tracker.close()
         if self._owns_video and hasattr(self.video, "close"):
             self.video.close()
 

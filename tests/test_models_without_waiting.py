@@ -2,6 +2,8 @@
 
 Tensors of the device "meta" hold no numbers. Whatever asks for one raises there, as does most that mixes two
 devices; what else a GPU would wait for, ``Watched`` refuses. So this holds for a GPU, and needs none.
+
+Windows are left out: they fetch the results of each window, and wait where memories move between two.
 """
 
 from __future__ import annotations

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,12 +18,14 @@ from sam2_core import Limits, LiveVideo, Prompt, Session
 from sam2_core.bench.random_networks import random_network
 from sam2_core.hookspecs import VideoModel
 from sam2_core.models.config import config
+from sam2_core.tracking.feature_file import FeatureFile
 from sam2_core.tracking.sam2_model import Sam2Model
 from sam2_core.tracking.windowed_model import WindowedModel
 from sam2_core.tracking.windows import Window
 from tests.conftest import model
 from tests.models_for_tests import Counting
 from tests.sessions_for_tests import click, same
+from tests.skips import PLATFORM
 from tests.videos_for_tests import Disks
 
 FRAMES = 10
@@ -56,6 +62,28 @@ def test_each_frame_is_encoded_once_and_the_masks_are_the_same(make: Callable[[]
     assert without.calls["encode_image"] > 1.8 * FRAMES
 
 
+def test_windows_are_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    windowed = model("windows")
+    assert isinstance(windowed, WindowedModel)
+    encoded: list[object] = []
+    encode = windowed.whole_frames.encode_image
+    monkeypatch.setattr(windowed.whole_frames, "encode_image", lambda i: encoded.append(1) or encode(i))
+    counts = []
+    for on_disk in (MUCH, 0):
+        session, _ = session_of(windowed, on_disk)
+        session.add_prompt(click(0))
+        list(session.propagate())
+        first = len(encoded)
+        session.add_prompt(click(0, 2))  # the same disk: the same windows
+        list(session.propagate())
+        counts.append((first, len(encoded) - first))
+        session.close()
+        encoded.clear()
+    (first, again), (_, without) = counts
+    assert again < 0.2 * first
+    assert without > 0.8 * first
+
+
 def test_windows_and_mirror_images_come_back_with_the_frame() -> None:
     windowed = model("windows")
     assert isinstance(windowed, WindowedModel)
@@ -65,8 +93,10 @@ def test_windows_and_mirror_images_come_back_with_the_frame() -> None:
     assert again.nbytes == views.nbytes
     for mine, restored in zip(seen, (again[None], again[window], again.mirrored), strict=True):
         assert mine.size == restored.size
-        for stride in ("stride16", "stride8", "stride4"):
-            assert torch.equal(getattr(mine.image, stride), getattr(restored.image, stride))
+        for name, tensor in mine.image.tensors.items():
+            back = restored.image.tensors[name]
+            assert torch.equal(tensor, back)
+            assert tensor.stride()[1:] == back.stride()[1:]  # of one frame, the first means nothing
 
 
 def test_what_does_not_fit_stays_away_and_what_came_first_stays() -> None:
@@ -79,7 +109,63 @@ def test_what_does_not_fit_stays_away_and_what_came_first_stays() -> None:
     assert [i for i in range(FRAMES) if i in disk] == [0, 1, 2, 3]
     assert counting.calls["encode_image"] == 2 * FRAMES - 4
     session.close()
+    session.close()
     assert disk.nbytes == 0
+
+
+class Boxes:
+    """A model whose features are so many bytes, for the file alone."""
+
+    def feature_arrays(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        return {"bytes": features}
+
+    def features_from(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        return arrays["bytes"]
+
+
+def box(length: int, value: int) -> np.ndarray:
+    return np.full(length, value, np.uint8)
+
+
+def test_a_frame_that_has_grown_is_written_again_and_its_place_is_used_again() -> None:
+    file = FeatureFile(Boxes(), 4000)  # type: ignore[arg-type]
+    for frame_index, length in ((0, 1000), (1, 500), (0, 900), (0, 1500), (2, 700), (3, 2000)):
+        file.put(frame_index, box(length, frame_index + length % 7))
+    lengths = {i: found.nbytes for i in range(4) if (found := file.get(i)) is not None}
+    assert lengths == {0: 1500, 1: 500, 2: 700}
+    assert file.nbytes <= 4000
+    found = file.get(0), file.get(1), file.get(2)
+    assert [set(one) for one in found] == [{1500 % 7}, {1 + 500 % 7}, {2 + 700 % 7}]  # type: ignore[arg-type]
+    file.close()
+    assert file.get(0) is None
+
+
+@pytest.mark.parametrize("budget", [0, 1, 999])
+def test_a_budget_below_a_frame_holds_nothing(budget: int) -> None:
+    file = FeatureFile(Boxes(), budget)  # type: ignore[arg-type]
+    file.put(0, box(1000, 1))
+    assert file.get(0) is None
+    assert file.nbytes == 0
+
+
+FULL = """
+import resource, signal
+import numpy as np
+from tests.test_session_feature_file import Boxes, FeatureFile, box
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+file = FeatureFile(Boxes(), 2**30)
+for frame_index, length in enumerate((90_000, 13_000, 500)):
+    file.put(frame_index, box(length, frame_index + 1))
+assert set(file.get(0)) == {1} and file.get(0).nbytes == 90_000
+assert file.get(1) is None and file.get(2) is None
+file.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason=f"{PLATFORM}it limits the size of files")
+def test_what_was_written_before_the_disk_was_full_can_be_read_and_closed() -> None:
+    subprocess.run([sys.executable, "-c", FULL], cwd=Path(__file__).parents[1], timeout=120, check=True)
 
 
 def no_room(**_: object) -> io.BytesIO:

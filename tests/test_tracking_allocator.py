@@ -47,10 +47,43 @@ def test_with_another_library_nothing_happens(monkeypatch: pytest.MonkeyPatch) -
         def __init__(self, name: object) -> None:
             asked.append(name)
 
+    unset(monkeypatch)
     monkeypatch.setattr(allocator.ctypes, "CDLL", Other)
     allocator.give_back()
     allocator.keep_blocks.__wrapped__()
     assert asked == [None, None]
+
+
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in allocator._CHOSEN_BY_USER:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (2**31, [(-3, 256 * 2**20), (-1, 2**30)]),
+        (32 * 2**20, [(-3, 256 * 2**20), (-3, 32 * 2**20), (-1, 2**30)]),
+        (0, [(-3, 256 * 2**20), (-3, 32 * 2**20)]),
+    ],
+)
+def test_one_threshold_is_not_set_without_the_other(
+    monkeypatch: pytest.MonkeyPatch, most: int, expected: list[tuple[int, int]]
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Library:
+        def __init__(self, _: object) -> None:
+            pass
+
+        def mallopt(self, option: int, value: int) -> bool:
+            asked.append((option, value))
+            return option != -3 or value <= most
+
+    unset(monkeypatch)
+    monkeypatch.setattr(allocator.ctypes, "CDLL", Library)
+    allocator.keep_blocks.__wrapped__()
+    assert asked == expected
 
 
 FAULTS = """

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from itertools import cycle, islice
+from itertools import islice
 
 import numpy as np
 
-from sam2_core.bench.cases import Conditions, Counted, Pair
+from sam2_core.bench.cases import Conditions, Counted
 from sam2_core.bench.films import Cells, frames_of
 from sam2_core.opening import open_session
 from sam2_core.prompts import Prompt
 from sam2_core.session import Session
 from sam2_core.types import Point
+
+CLICKS = 20
+"""So many are averaged, each a pixel beside the last."""
 
 WARM_UP = 5
 """Frames that are not counted: the one with the prompts, which is known, and some slower ones after it."""
@@ -44,20 +47,24 @@ def speed(objects: int, *, windows: bool = True) -> Callable[[Conditions], Count
     return count
 
 
-def click(*, windows: bool = True) -> Callable[[Conditions], Pair]:
-    """A first click on a cell; each a pixel beside the last, so that the frame, and its windows, are encoded.
+def click(*, windows: bool = True) -> Callable[[Conditions], Counted]:
+    """Milliseconds on the clock of a first click on a cell; the frame and the windows around it are encoded.
 
     Args:
         windows: read the click in windows of the frame as well; else in the whole frame only.
     """
 
-    def prepare(conditions: Conditions) -> Pair:
-        film = Cells(1, 1)
-        session, (x, y, _) = _session(film, conditions, windows=windows), film.centre(0, 0)
-        shifts = cycle(range(film.radius // 2))
-        return Pair(lambda: session.add_prompt(Prompt(0, 1, (Point(x + next(shifts), y),))))
+    def count(conditions: Conditions) -> Counted:
+        film, clicks = Cells(1, 1), conditions.count(CLICKS, 2)
+        x, y, _ = film.centre(0, 0)
+        with _session(film, conditions, windows=windows) as session:
+            for _ in range(2):  # the first time, windows are encoded
+                start = time.perf_counter()
+                for shift in range(clicks):
+                    session.add_prompt(Prompt(0, 1, (Point(x + shift, y),)))
+        return Counted((time.perf_counter() - start) / clicks * 1e3, None)
 
-    return prepare
+    return count
 
 
 def _session(film: Cells, conditions: Conditions, *, windows: bool) -> Session:

@@ -43,12 +43,14 @@ _CASES = (
     Case("correct", "correction of 1 of 3 objects, re-propagated, tiny 256", "", actions.correct),
     Case("open", "1,000-frame 960x540 film to the first mask, tiny 1024", "", actions.first_mask),
     Case("growth", "tensors kept per further frame and object, tiny 256", "bytes", growth.kept_tensors),
-    Case("nano-click", "nano, click on an encoded frame", "", nano.click()),
+    Case("nano-click", "nano, click on an encoded frame", "ms", nano.click()),
     Case("nano-1", "nano, 1 object", SPEED, nano.speed(1)),
     Case("nano-10", "nano, 10 objects", SPEED, nano.speed(10)),
     Case("nano-20", "nano, 20 objects", SPEED, nano.speed(20)),
     Case("nano-100", "nano, 100 objects", SPEED, nano.speed(100)),
-    Case("nano-whole-click", "nano on whole frames, click on an encoded one", "", nano.click(windows=False)),
+    Case(
+        "nano-whole-click", "nano on whole frames, click on an encoded one", "ms", nano.click(windows=False)
+    ),
     Case("nano-whole-1", "nano on whole frames, 1 object", SPEED, nano.speed(1, windows=False)),
     Case("nano-whole-10", "nano on whole frames, 10 objects", SPEED, nano.speed(10, windows=False)),
     Case("nano-whole-20", "nano on whole frames, 20 objects", SPEED, nano.speed(20, windows=False)),

@@ -59,7 +59,7 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def fetch(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Tensors of one device on the CPU, after one wait for what runs there: the only one of a call."""
+    """Tensors of one device on the CPU, after one wait for what runs there."""
     device = tensors[0].device
     if device.type != "cuda":
         return tuple(tensor.cpu() for tensor in tensors)

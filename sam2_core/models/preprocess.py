@@ -63,7 +63,7 @@ def resize(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def resize_quickly(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The same by torch, which uses all cores, and weights of fewer bits."""
+    """As ``resize``, by torch, which uses all cores; a level may differ by up to 5 (decision record 15)."""
     if frame.shape[:2] == (size, size):
         return frame
     writable = np.require(frame, requirements=["C", "W"])  # torch knows no other

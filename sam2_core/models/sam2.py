@@ -60,22 +60,27 @@ class Features:
     stride8: Tensor
     stride4: Tensor
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name."""
+        return {"stride16": self.stride16, "stride8": self.stride8, "stride4": self.stride4}
+
     def expand(self, n: int) -> Features:
         """One frame as a batch of n, without copying it."""
-        return Features(*(t.expand(n, -1, -1, -1) for t in (self.stride16, self.stride8, self.stride4)))
+        return Features(**{name: t.expand(n, -1, -1, -1) for name, t in self.tensors.items()})
 
     @classmethod
     def joined(cls, frames: Sequence[Features]) -> Features:
         """Several frames of one size as a batch."""
         if len(frames) == 1:
             return frames[0]
-        kinds = zip(*((frame.stride16, frame.stride8, frame.stride4) for frame in frames), strict=True)
-        return cls(*(torch.cat(kind) for kind in kinds))
+        names = frames[0].tensors
+        return cls(**{name: torch.cat([frame.tensors[name] for frame in frames]) for name in names})
 
     @property
     def nbytes(self) -> int:
         """Bytes that the tensors take."""
-        return sum(t.nbytes for t in (self.stride16, self.stride8, self.stride4))
+        return sum(t.nbytes for t in self.tensors.values())
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from typing import IO, NamedTuple
+from contextlib import suppress
+from io import FileIO
+from typing import NamedTuple
 
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from sam2_core.hookspecs import Features, StoresFeatures
 
 
-class _Place(NamedTuple):
+class _Record(NamedTuple):
     """Where the features of a frame lie in the file, and how many bytes they took in memory."""
 
     start: int
@@ -24,8 +27,8 @@ class FeatureFile:
     Passes go through the frames in their order. If the oldest went instead, a video that does not fit would
     lose each frame just before its turn.
 
-    It is a cache: where the disk is full or fails, frames are encoded again. The system deletes the file with
-    the process, however that ends.
+    It is a cache: where the disk is full or fails, frames are encoded again. The file goes with the process,
+    however that ends.
 
     Args:
         model: turns features into arrays, and back.
@@ -34,8 +37,9 @@ class FeatureFile:
 
     def __init__(self, model: StoresFeatures, budget: int) -> None:
         self._model, self._budget = model, budget
-        self._file: IO[bytes] | None = None  # made when it is needed
-        self._places: dict[int, _Place] = {}
+        self._file: FileIO | None = None  # made when it is needed
+        self._records: dict[int, _Record] = {}
+        self._gaps: list[tuple[int, int]] = []
         self._end = 0
 
     @property
@@ -44,46 +48,63 @@ class FeatureFile:
         return self._end
 
     def __contains__(self, frame_index: object) -> bool:
-        return frame_index in self._places
+        return frame_index in self._records
 
     def put(self, frame_index: int, features: Features) -> None:
         """Keep the features of a frame, unless they are here already or there is no room."""
-        before = self._places.get(frame_index)
+        before = self._records.get(frame_index)
         if before is not None and before.nbytes >= features.nbytes:  # they grow by the windows looked at
             return
-        if self._end + features.nbytes > self._budget:
+        if self._place(features.nbytes) is None:
             return
         data = save(dict(self._model.feature_arrays(features)))
-        if self._end + len(data) > self._budget:
+        start = self._place(len(data))
+        if start is None:
             return
-        try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="sam2-features-")  # noqa: SIM115 - see close
-            self._file.seek(self._end)
-            self._file.write(data)
-            self._file.flush()
-        except OSError:
+        if not self._written(data, start):
             self._budget = 0
+            self._gaps.clear()
             return
-        self._places[frame_index] = _Place(self._end, len(data), features.nbytes)
-        self._end += len(data)
+        self._gaps = [gap for gap in self._gaps if gap[0] != start]
+        if before is not None:
+            self._gaps.append((before.start, before.length))
+        self._records[frame_index] = _Record(start, len(data), features.nbytes)
+        self._end = max(self._end, start + len(data))
 
     def get(self, frame_index: int) -> Features | None:
         """The features of a frame, if they are here."""
-        place = self._places.get(frame_index)
-        if place is None or self._file is None:
+        record = self._records.get(frame_index)
+        if record is None or self._file is None:
             return None
         try:
-            self._file.seek(place.start)
-            data = self._file.read(place.length)
-        except OSError:
-            del self._places[frame_index]
+            self._file.seek(record.start)
+            return self._model.features_from(load(self._file.read(record.length)))
+        except (OSError, SafetensorError):
+            del self._records[frame_index]
             return None
-        return self._model.features_from(load(data))
 
     def close(self) -> None:
         """Delete the file."""
-        self._places.clear()
+        self._records.clear()
+        self._gaps.clear()
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
         self._file, self._end = None, 0
+
+    def _place(self, length: int) -> int | None:
+        """Where so many bytes fit: where a frame lay that has grown, or at the end; None if nowhere."""
+        gap = next((start for start, size in self._gaps if size >= length), None)
+        if gap is not None:
+            return gap
+        return self._end if self._end + length <= self._budget else None
+
+    def _written(self, data: bytes, start: int) -> bool:
+        try:
+            if self._file is None:
+                # Without a buffer, in which a disk that is full would leave bytes that fail again and again.
+                self._file = tempfile.TemporaryFile(prefix="sam2-features-", buffering=0)  # noqa: SIM115
+            self._file.seek(start)
+            return self._file.write(data) == len(data)
+        except OSError:
+            return False

@@ -42,9 +42,6 @@ BATCH_BYTES_ON_CPU = 128 * 2**20
 MOST_SHIFTED = 1 / 2
 """Of a side: so far is a memory shifted at most, if it does not move with its object anyway."""
 
-_STRIDES = ("stride16", "stride8", "stride4")
-"""The tensors of a frame's features, as ``ImageFeatures`` takes them."""
-
 
 def batch_of(config: SAM2Config, budget: int = BATCH_BYTES) -> int:
     """How many objects share a call: at least one, at most ``BATCH``, within a budget of bytes.
@@ -212,7 +209,10 @@ class Sam2Model:
         """The features of one frame."""
         with self._running():
             pixels = preprocess(image, self.network.config.image_size, self._device, exact=self._exact)
-            return Frame(self.network.encode_image(pixels), (image.shape[0], image.shape[1]))
+            encoded = self.network.encode_image(pixels)
+        # In one layout, as from a file: others may give other bits.
+        tensors = {k: t.contiguous(memory_format=torch.channels_last) for k, t in encoded.tensors.items()}
+        return Frame(ImageFeatures(**tensors), (image.shape[0], image.shape[1]))
 
     def segment(self, features: Frame, prompt: Prompt, before: Segmentation | None) -> Segmentation:
         """The mask of a prompt, without memory; the logits of the step before are fed back."""
@@ -327,15 +327,16 @@ class Sam2Model:
 
     def feature_arrays(self, features: Frame) -> dict[str, NDArray[Any]]:
         """The tensors of the features, and the size of the frame."""
-        tensors = devices.fetch(*(getattr(features.image, name) for name in _STRIDES))
-        pixels = {name: pixels_of(tensor) for name, tensor in zip(_STRIDES, tensors, strict=True)}
-        return {**pixels, "size": np.array(features.size, np.int64)}
+        tensors = features.image.tensors
+        pixels = map(pixels_of, devices.fetch(*tensors.values()))
+        return {"size": np.array(features.size, np.int64), **dict(zip(tensors, pixels, strict=True))}
 
     def features_from(self, arrays: Mapping[str, NDArray[Any]]) -> Frame:
         """The features with these arrays."""
-        tensors = (devices.send(features_of(arrays[name]), self._device) for name in _STRIDES)
-        height, width = arrays["size"].tolist()
-        return Frame(ImageFeatures(*tensors), (height, width))
+        pixels = dict(arrays)
+        height, width = pixels.pop("size").tolist()
+        tensors = {name: devices.send(features_of(array), self._device) for name, array in pixels.items()}
+        return Frame(ImageFeatures(**tensors), (height, width))
 
     def memory_arrays(self, memory: Sam2Memory) -> dict[str, NDArray[Any]]:
         """The tensors of a memory, in the layout of ``tensor_arrays``."""
@@ -359,7 +360,7 @@ class Sam2Model:
             if array.shape != shapes[name]:
                 raise ValueError(f"a memory of SAM 2 does not hold {array.shape} as its {name}")
         tensors = {name: tensor_of(array) for name, array in arrays.items()}
-        on_device = {name: tensor.to(self._device) for name, tensor in tensors.items()}
+        on_device = {name: devices.send(tensor, self._device) for name, tensor in tensors.items()}
         mask = on_device.get("mask")
         centre = None if mask is None else motion.centres(mask)
         return Sam2Memory(on_device.get("spatial"), on_device["pointer"], mask, centre)

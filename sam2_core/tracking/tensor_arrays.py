@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,3 +34,18 @@ def pixels_of(features_1chw: Tensor) -> NDArray[Any]:
 def features_of(pixels_hwc: NDArray[Any]) -> Tensor:
     """The image of features with these bits, ``(1, channels, height, width)``, channels last in memory."""
     return tensor_of(pixels_hwc)[None].permute(0, 3, 1, 2)
+
+
+def joined(parts: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The arrays of several parts under names such as ``part.array``; names of parts hold no dot."""
+    return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+
+def parted(arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]]]:
+    """The parts that were joined; arrays that belong to none are left out."""
+    parts: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, array in arrays.items():
+        part, _, rest = name.partition(".")
+        if rest:
+            parts.setdefault(part, {})[rest] = array
+    return parts

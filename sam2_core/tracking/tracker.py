@@ -99,7 +99,7 @@ class Tracker:
         return done
 
     def _remember(self, frame_index: int, clicks: Clicks) -> None:
-        """Encode the memory of a prompt before its logits are dropped, if that costs no look at its frame."""
+        """Encode the memory of a prompt before its logits are dropped, if its features are in memory."""
         track = None if clicks.track is None else clicks.track()
         if track is None or frame_index not in self.features or frame_index in track.conditioning:
             return

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sam2_core.hookspecs import Segmentation
 from sam2_core.tracking.sam2_model import Decoded, Frame, Sam2Memory, Sam2Model
+from sam2_core.tracking.tensor_arrays import joined, parted
 from sam2_core.tracking.window_prompts import on_frame
 from sam2_core.tracking.windows import Place, Window, axes
 from sam2_core.types import Image
@@ -56,20 +57,14 @@ class Views:
         named = {_name(window): frame for window, frame in self._encoded.items()}
         if self._mirrored is not None:
             named[_MIRRORED] = self._mirrored
-        parts = {name: self._model.feature_arrays(frame) for name, frame in named.items()}
-        encoded = {f"{name}.{k}": array for name, part in parts.items() for k, array in part.items()}
+        encoded = joined({name: self._model.feature_arrays(frame) for name, frame in named.items()})
         return {"image": self._image, **encoded}
 
     @classmethod
     def of_arrays(cls, model: Sam2Model, arrays: Mapping[str, NDArray[Any]]) -> Views:
         """The views with these arrays."""
         views = cls(model, arrays["image"])
-        parts: dict[str, dict[str, NDArray[Any]]] = {}
-        for name, array in arrays.items():
-            view, _, rest = name.partition(".")
-            if rest:
-                parts.setdefault(view, {})[rest] = array
-        for view, part in parts.items():
+        for view, part in parted(arrays).items():
             frame = model.features_from(part)
             if view == _MIRRORED:
                 views._mirrored = frame

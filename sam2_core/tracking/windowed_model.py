@@ -17,6 +17,7 @@ from sam2_core.prompts import Prompt
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.bank import Recalled
 from sam2_core.tracking.sam2_model import Decoded, Sam2Memory, Sam2Model
+from sam2_core.tracking.tensor_arrays import joined, parted
 from sam2_core.tracking.views import Seen, Views, WindowedMemory, answer
 from sam2_core.tracking.window_clicks import Clicks
 from sam2_core.tracking.window_prompts import on_frame, prompt_in, said, within
@@ -185,11 +186,9 @@ class WindowedModel:
     def memory_arrays(self, memory: WindowedMemory) -> dict[str, NDArray[Any]]:
         """The arrays of the memory and of that on the whole frame; window and place, -1 for none."""
         window, place = memory.window, memory.place
-        arrays = {f"memory.{k}": v for k, v in self.whole_frames.memory_arrays(memory.memory).items()}
-        if memory.whole is not None:
-            arrays |= {f"whole.{k}": v for k, v in self.whole_frames.memory_arrays(memory.whole).items()}
+        parts = {"memory": memory.memory} | ({} if memory.whole is None else {"whole": memory.whole})
         square = (-1, -1, -1) if window is None else (window.top, window.left, window.side)
-        return arrays | {
+        return joined({name: self.whole_frames.memory_arrays(part) for name, part in parts.items()}) | {
             "window": np.array(square, np.int64),
             "place": np.array((-1, -1, -1, -1) if place is None else place, np.int64),
         }
@@ -199,12 +198,8 @@ class WindowedModel:
         window, place = (_numbers(arrays[name], count) for name, count in (("window", 3), ("place", 4)))
         if window != [-1, -1, -1] and (min(window) < 0 or window[2] < self._image_size):
             raise ValueError(f"there is no window {window}")
-        parts: dict[str, dict[str, NDArray[Any]]] = {"memory": {}, "whole": {}}
-        for name, array in arrays.items():
-            part, _, rest = name.partition(".")
-            if rest:
-                parts[part][rest] = array
-        whole = parts["whole"]
+        parts = parted(arrays)
+        whole = parts.get("whole")
         return WindowedMemory(
             None if window[2] < 0 else Window(*window),
             self.whole_frames.memory_from(parts["memory"]),
