@@ -9,7 +9,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 import numpy as np
 
 from sam2_core import Limits, Masklet, Point, Prompt, Session
-from sam2_core.tracking.sam2_model import Frame, Sam2Memory
+from sam2_core.tracking.sam2_values import Frame, Sam2Memory
 from sam2_core.tracking.track import ObjectTrack
 from sam2_core.tracking.tracker import Tracker
 from tests.conftest import model

@@ -29,7 +29,8 @@ from sam2_core.models.mixed import with_bfloat16_weights
 from sam2_core.models.prompt_encoder import NEGATIVE, PAD, POSITIVE, PointPrompts
 from sam2_core.models.sam2 import SAM2, Features, Prediction
 from sam2_core.tracking.bank import Recalled
-from sam2_core.tracking.sam2_model import Frame, Sam2Memory, Sam2Model
+from sam2_core.tracking.sam2_model import Sam2Model
+from sam2_core.tracking.sam2_values import Frame, Sam2Memory
 
 META = torch.device("meta")
 NAMES = ("sam2.1-tiny", "sam2-tiny", "nano")

@@ -14,7 +14,7 @@ import torch
 from sam2_core import FrameResult, Limits, LiveVideo, Point, Prompt, Session, SessionError, VideoError
 from sam2_core.tracking import passes
 from sam2_core.tracking.bank import MemoryBank, Spans
-from sam2_core.tracking.sam2_model import Decoded, Frame, Sam2Memory
+from sam2_core.tracking.sam2_values import Decoded, Frame, Sam2Memory
 from sam2_core.tracking.track import ObjectTrack
 from sam2_core.tracking.tracker import KEPT_CLICKS, Step, Tracker
 from tests.conftest import model

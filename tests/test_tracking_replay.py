@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from sam2_core import Box, Limits, LiveVideo, Masklet, Point, Prompt, Session, masks
-from sam2_core.tracking.sam2_model import Decoded
+from sam2_core.tracking.sam2_values import Decoded
 from sam2_core.tracking.track import ObjectTrack
 from sam2_core.tracking.tracker import KEPT_CLICKS, steps_of
 from tests.conftest import MODELS, model

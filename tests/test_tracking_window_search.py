@@ -13,8 +13,9 @@ from sam2_core.models import motion
 from sam2_core.models.checkpoints import build
 from sam2_core.models.config import config
 from sam2_core.tracking.bank import Recalled
-from sam2_core.tracking.sam2_model import Sam2Memory, Sam2Model
+from sam2_core.tracking.sam2_model import Sam2Model
 from sam2_core.tracking.sam2_prompts import previous_masks
+from sam2_core.tracking.sam2_values import Sam2Memory
 from sam2_core.tracking.views import WindowedMemory
 from sam2_core.tracking.window_search import Lost, as_prompted
 from sam2_core.tracking.windowed_model import WindowedModel

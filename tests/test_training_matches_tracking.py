@@ -10,7 +10,7 @@ from sam2_core import Prompt, load_model, open_session
 from sam2_core.hookspecs import Memories
 from sam2_core.models import motion
 from sam2_core.tracking import sam2_prompts
-from sam2_core.tracking.sam2_model import Sam2Memory
+from sam2_core.tracking.sam2_values import Sam2Memory
 from sam2_core.training.batches import collate
 from sam2_core.training.clip_pool import make_clip
 from sam2_core.training.decoding import upsampled_masks

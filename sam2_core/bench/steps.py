@@ -14,7 +14,8 @@ from sam2_core.bench.theirs import Theirs
 from sam2_core.hookspecs import Segmentation
 from sam2_core.models.config import SAM2Config
 from sam2_core.tracking.bank import Recalled
-from sam2_core.tracking.sam2_model import Decoded, Sam2Memory, Sam2Model
+from sam2_core.tracking.sam2_model import Sam2Model
+from sam2_core.tracking.sam2_values import Decoded, Sam2Memory
 from sam2_core.types import Image
 
 Remembered = list[tuple[list[Tensor], Tensor]]

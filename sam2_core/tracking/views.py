@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_core.hookspecs import Segmentation
-from sam2_core.tracking.sam2_model import Decoded, Frame, Sam2Memory, Sam2Model
+from sam2_core.tracking.sam2_model import Sam2Model
+from sam2_core.tracking.sam2_values import Decoded, Frame, Sam2Memory
 from sam2_core.tracking.tensor_arrays import joined, parted
 from sam2_core.tracking.window_prompts import on_frame
 from sam2_core.tracking.windows import Place, Window, axes

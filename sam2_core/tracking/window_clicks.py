@@ -11,7 +11,8 @@ from typing import Literal
 from sam2_core import masks
 from sam2_core.hookspecs import Segmentation
 from sam2_core.prompts import Prompt
-from sam2_core.tracking.sam2_model import Frame, Sam2Model
+from sam2_core.tracking.sam2_model import Sam2Model
+from sam2_core.tracking.sam2_values import Frame
 from sam2_core.tracking.views import Views
 from sam2_core.tracking.window_prompts import around, mirrored, mirrored_click, on_frame, prompt_in
 from sam2_core.tracking.windows import Place, Window, Windows

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 from sam2_core import masks
 from sam2_core.hookspecs import Memories, Segmentation
 from sam2_core.tracking.bank import Recalled
-from sam2_core.tracking.sam2_model import Sam2Memory, Sam2Model
+from sam2_core.tracking.sam2_model import Sam2Model
+from sam2_core.tracking.sam2_values import Sam2Memory
 from sam2_core.tracking.views import Views, answer
 from sam2_core.tracking.windows import Place, Spot, Window, Windows
 

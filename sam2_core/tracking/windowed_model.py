@@ -16,7 +16,8 @@ from sam2_core.models.sam2 import SAM2
 from sam2_core.prompts import Prompt
 from sam2_core.tracking import sam2_prompts
 from sam2_core.tracking.bank import Recalled
-from sam2_core.tracking.sam2_model import Decoded, Sam2Memory, Sam2Model
+from sam2_core.tracking.sam2_model import Sam2Model
+from sam2_core.tracking.sam2_values import Decoded, Sam2Memory
 from sam2_core.tracking.tensor_arrays import joined, parted
 from sam2_core.tracking.views import Seen, Views, WindowedMemory, answer
 from sam2_core.tracking.window_clicks import Clicks
