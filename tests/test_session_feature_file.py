@@ -66,8 +66,10 @@ def test_windows_are_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     windowed = model("windows")
     assert isinstance(windowed, WindowedModel)
     encoded: list[object] = []
-    encode = windowed.whole_frames.encode_image
-    monkeypatch.setattr(windowed.whole_frames, "encode_image", lambda i: encoded.append(1) or encode(i))
+    encode = windowed.whole_frames.encode_images
+    monkeypatch.setattr(
+        windowed.whole_frames, "encode_images", lambda some: encoded.extend(some) or encode(some)
+    )
     counts = []
     for on_disk in (MUCH, 0):
         session, _ = session_of(windowed, on_disk)

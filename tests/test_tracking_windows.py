@@ -165,11 +165,11 @@ def test_an_object_has_the_same_masks_whatever_is_tracked_beside_it():
 def test_neighbours_share_a_window_and_nobody_pays_for_the_whole_frame(nano, monkeypatch):
     video = Ball([(500, 320)] * 3)
     encoded = []
-    encode = type(nano.whole_frames).encode_image
+    encode = type(nano.whole_frames).encode_images
     monkeypatch.setattr(
         type(nano.whole_frames),
-        "encode_image",
-        lambda model, image: encoded.append(image.shape) or encode(model, image),
+        "encode_images",
+        lambda model, images: encoded.extend(image.shape for image in images) or encode(model, images),
     )
     with Session(video, nano) as session:
         for object_id, left in enumerate((250, 275, 300), 1):

@@ -69,11 +69,15 @@ class Features:
         """One frame as a batch of n, without copying it."""
         return Features(**{name: t.expand(n, -1, -1, -1) for name, t in self.tensors.items()})
 
+    def of(self, index: int) -> Features:
+        """One frame of a batch, without copying it, in one layout: others may give other bits."""
+        some = slice(index, index + 1)
+        layout = torch.channels_last
+        return Features(**{k: t[some].contiguous(memory_format=layout) for k, t in self.tensors.items()})
+
     @classmethod
     def joined(cls, frames: Sequence[Features]) -> Features:
         """Several frames of one size as a batch."""
-        if len(frames) == 1:
-            return frames[0]
         names = frames[0].tensors
         return cls(**{name: torch.cat([frame.tensors[name] for frame in frames]) for name in names})
 

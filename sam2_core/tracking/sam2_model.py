@@ -24,7 +24,7 @@ from sam2_core.models.sam2 import Features as ImageFeatures
 from sam2_core.prompts import Prompt
 from sam2_core.results import RunLengths
 from sam2_core.tracking import allocator, sam2_prompts
-from sam2_core.tracking.sam2_values import Decoded, Frame, Sam2Memory
+from sam2_core.tracking.sam2_values import Decoded, Frame, Sam2Memory, joined
 from sam2_core.tracking.tensor_arrays import array_of, features_of, pixels_of, tensor_of
 from sam2_core.tracking.upsample import mask_of
 from sam2_core.types import Image
@@ -102,12 +102,20 @@ class Sam2Model:
 
     def encode_image(self, image: Image) -> Frame:
         """The features of one frame."""
-        with self._running():
-            pixels = preprocess(image, self.network.config.image_size, self._device, exact=self._exact)
-            encoded = self.network.encode_image(pixels)
-        # In one layout, as from a file: others may give other bits.
-        tensors = {k: t.contiguous(memory_format=torch.channels_last) for k, t in encoded.tensors.items()}
-        return Frame(ImageFeatures(**tensors), (image.shape[0], image.shape[1]))
+        (frame,) = self.encode_images([image])
+        return frame
+
+    def encode_images(self, images: Sequence[Image]) -> list[Frame]:
+        """The features of several frames, or parts of one; ``batch`` of them share a call."""
+        frames: list[Frame] = []
+        for start in range(0, len(images), self.batch):
+            some = images[start : start + self.batch]
+            with self._running():
+                size = self.network.config.image_size
+                pixels = [preprocess(image, size, self._device, exact=self._exact) for image in some]
+                encoded = self.network.encode_image(torch.cat(pixels))
+            frames += [Frame(encoded.of(i), (h, w)) for i, (h, w, _) in enumerate(im.shape for im in some)]
+        return frames
 
     def segment(self, features: Frame, prompt: Prompt, before: Segmentation | None) -> Segmentation:
         """The mask of a prompt, without memory; the logits of the step before are fed back."""
@@ -115,7 +123,7 @@ class Sam2Model:
             return self._painted(features, prompt.encoded_mask)
         previous = clamped(before.raw.logits_11hw) if before is not None else None
         prediction = self._decode(features, prompt, previous)
-        return self._segmentations([prediction], features.size)[0]
+        return self._segmentations([prediction], [features.size])[0]
 
     def _painted(self, features: Frame, encoded: RunLengths) -> Segmentation:
         """A painted mask is the result; the network only makes the pointer."""
@@ -140,7 +148,7 @@ class Sam2Model:
         with self._running():
             points = [sam2_prompts.to_points(click, view.size, size, self._device) for view, click in clicks]
             prediction = self.network.segment(
-                ImageFeatures.joined([view.image for view, _ in clicks]),
+                joined([view for view, _ in clicks]),
                 PointPrompts.joined(points),
                 multimask=True,
             )
@@ -168,22 +176,30 @@ class Sam2Model:
             )
 
     def track(self, features: Frame, memories: Sequence[Memories]) -> Sequence[Segmentation]:
-        """The masks of several objects on the next frame; objects with alike memories share one call."""
+        """The masks of several objects on the next frame, from their memories."""
+        return self.track_each([features] * len(memories), memories)
+
+    def track_each(self, frames: Sequence[Frame], memories: Sequence[Memories]) -> Sequence[Segmentation]:
+        """The same with a view of its own for each object; those with alike memories share one call."""
         groups: dict[object, list[int]] = {}
         for index, memory in enumerate(memories):
             groups.setdefault(sam2_prompts.signature(memory), []).append(index)
         alike = list(groups.values())
-        predictions = [self._follow(features, [memories[i] for i in indices]) for indices in alike]
-        found = self._segmentations(predictions, features.size)
-        by_index = dict(zip((i for indices in alike for i in indices), found, strict=True))
+        predictions = [
+            self._follow(joined([frames[i] for i in indices]), [memories[i] for i in indices])
+            for indices in alike
+        ]
+        order = [i for indices in alike for i in indices]
+        found = self._segmentations(predictions, [frames[i].size for i in order])
+        by_index = dict(zip(order, found, strict=True))
         return [by_index[index] for index in range(len(memories))]
 
-    def _follow(self, features: Frame, group: Sequence[Memories]) -> Prediction:
+    def _follow(self, image: ImageFeatures, group: Sequence[Memories]) -> Prediction:
         """What objects with alike memories look like on the next frame."""
         config = self.network.config
         with self._running():
             return self.network.segment(
-                features.image,
+                image,
                 None,
                 sam2_prompts.to_tokens(self.network, group),
                 sam2_prompts.previous_masks(group) if config.previous_mask_tracking else None,
@@ -195,13 +211,19 @@ class Sam2Model:
         self, features: Frame, segmentations: Sequence[Segmentation], *, prompted: bool
     ) -> Sequence[Sam2Memory]:
         """The memories of several objects on one frame; masks of prompted frames are binarised."""
+        return self.encode_memories([features] * len(segmentations), segmentations, prompted=prompted)
+
+    def encode_memories(
+        self, frames: Sequence[Frame], segmentations: Sequence[Segmentation], *, prompted: bool
+    ) -> Sequence[Sam2Memory]:
+        """The same with a view of its own for each object."""
         decoded = [cast(Decoded, segmentation.raw) for segmentation in segmentations]
         memories: dict[int, Tensor] = {}
         for height in {d.logits_11hw.shape[-1] for d in decoded}:  # painted masks come at full size
             chosen = [i for i, d in enumerate(decoded) if d.logits_11hw.shape[-1] == height]
             with self._running():
                 spatial = self.network.encode_memory(
-                    features.image,
+                    joined([frames[i] for i in chosen]),
                     torch.cat([decoded[i].logits_11hw for i in chosen]),
                     torch.cat([decoded[i].object_score_11 for i in chosen]),
                     binarise=prompted,
@@ -260,8 +282,15 @@ class Sam2Model:
         centre = None if mask is None else motion.centres(mask)
         return Sam2Memory(on_device.get("spatial"), on_device["pointer"], mask, centre)
 
-    def _segmentations(self, predictions: Sequence[Prediction], size: tuple[int, int]) -> list[Segmentation]:
-        """All that was predicted in a call, one object after another; here the device is waited for, once."""
+    def _segmentations(
+        self, predictions: Sequence[Prediction], sizes: Sequence[tuple[int, int]]
+    ) -> list[Segmentation]:
+        """All that was predicted in a call, one object after another; here the device is waited for, once.
+
+        Args:
+            predictions: of one or more objects each.
+            sizes: of the view of each object.
+        """
         if not predictions:
             return []
         logits = torch.cat([p.logits_n1hw for p in predictions]).float()
@@ -270,7 +299,7 @@ class Sam2Model:
         logits_nhw, object_score_n1, iou_n = devices.fetch(
             logits[:, 0], object_scores.float(), torch.cat([p.iou_n for p in predictions]).float()
         )
-        encoded = [mask_of(logits_hw, size) for logits_hw in logits_nhw.numpy()]
+        encoded = [mask_of(hw, size) for hw, size in zip(logits_nhw.numpy(), sizes, strict=True)]
         there = (object_score_n1[:, 0] > 0).tolist()
         visible = [seen and mask.area > 0 for seen, mask in zip(there, encoded, strict=True)]
         scores = iou_n.clamp(0, 1).tolist()

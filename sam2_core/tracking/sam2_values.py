@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +27,14 @@ class Frame:
     def nbytes(self) -> int:
         """Bytes that it takes."""
         return self.image.nbytes
+
+
+def joined(frames: Sequence[Frame]) -> ImageFeatures:
+    """What the network takes for so many objects: one frame for all of them, or one frame per object."""
+    first, *others = frames
+    if all(frame is first for frame in others):
+        return first.image
+    return ImageFeatures.joined([frame.image for frame in frames])
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,9 +38,15 @@ class Views:
 
     def __getitem__(self, window: Window | None) -> Frame:
         """The features of a window; None is the whole frame."""
-        if window not in self._encoded:
-            self._encoded[window] = self._model.encode_image(self._part(window))
-        return self._encoded[window]
+        (frame,) = self.each([window])
+        return frame
+
+    def each(self, windows: Sequence[Window | None]) -> list[Frame]:
+        """The features of several windows; those that are new are encoded together."""
+        new = [window for window in dict.fromkeys(windows) if window not in self._encoded]
+        encoded = self._model.encode_images([self._part(window) for window in new])
+        self._encoded.update(zip(new, encoded, strict=True))
+        return [self._encoded[window] for window in windows]
 
     def encode(self) -> None:
         """Encode the frame as a whole; which windows will be needed nobody knows."""

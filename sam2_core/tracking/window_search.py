@@ -111,17 +111,14 @@ class Tour:
 
     def find(self, features: Views, lost: Mapping[int, Lost]) -> dict[int, Segmentation]:
         """Those that are there, by their keys."""
-        looks: dict[Window, list[int]] = {}
-        for i in lost:
-            for window in self._next(lost[i], features.size):
-                looks.setdefault(window, []).append(i)
+        looks = [(i, window) for i in lost for window in self._next(lost[i], features.size)]
+        seen = [as_prompted(lost[i], window, features.size, MIDDLE) for i, window in looks]
+        found = self._model.track_each(features.each([window for _, window in looks]), seen)
         best: dict[int, tuple[Window, Segmentation]] = {}
-        for window, keys in looks.items():
-            seen = [as_prompted(lost[i], window, features.size, MIDDLE) for i in keys]
-            for i, inside in zip(keys, self._model.track(features[window], seen), strict=True):
-                one = answer(inside, window, features.size)
-                if one.visible and one.score >= max(BELIEVED, best[i][1].score if i in best else 0):
-                    best[i] = window, one
+        for (i, window), inside in zip(looks, found, strict=True):
+            one = answer(inside, window, features.size)
+            if one.visible and one.score >= max(BELIEVED, best[i][1].score if i in best else 0):
+                best[i] = window, one
         return {i: one for i, (window, one) in best.items() if self._alone(features, lost[i], window, one)}
 
     def _next(self, lost: Lost, frame: tuple[int, int]) -> Sequence[Window]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,13 +148,9 @@ class WindowedModel:
         self, features: Views, memories: Sequence[Memories], windows: Sequence[Window | None]
     ) -> list[Segmentation]:
         """The masks of objects, each looked for in its window."""
-        found: dict[int, Segmentation] = {}
-        for window in dict.fromkeys(windows):
-            chosen = [i for i, other in enumerate(windows) if other == window]
-            seen = [_seen_from(memories[i], window, features.size) for i in chosen]
-            for i, one in zip(chosen, self.whole_frames.track(features[window], seen), strict=True):
-                found[i] = answer(one, window, features.size)
-        return [found[i] for i in range(len(windows))]
+        seen = [_seen_from(one, window, features.size) for one, window in zip(memories, windows, strict=True)]
+        found = self.whole_frames.track_each(features.each(windows), seen)
+        return [answer(one, window, features.size) for one, window in zip(found, windows, strict=True)]
 
     # --- memories --------------------------------------------------------------------------------
 
@@ -163,19 +159,19 @@ class WindowedModel:
     ) -> Sequence[WindowedMemory]:
         """The memories of several objects, each in its window; of prompts also on the whole frame."""
         seen: list[Seen] = [segmentation.raw for segmentation in segmentations]
-        made: dict[int, WindowedMemory] = {}
-        for window in dict.fromkeys(one.window for one in seen):
-            chosen = [i for i, one in enumerate(seen) if one.window == window]
-            inner = [replace(segmentations[i], raw=seen[i].decoded) for i in chosen]
-            memories = self.whole_frames.encode_memory(features[window], inner, prompted=prompted)
-            whole: Iterable[Sam2Memory | None] = [None] * len(chosen)
-            if prompted and window is not None:
-                inner = [self._on_whole_frame(segmentations[i]) for i in chosen]
-                whole = self.whole_frames.encode_memory(features[None], inner, prompted=True)
-            for i, memory, wide in zip(chosen, memories, whole, strict=True):
-                place = Place.of(segmentations[i].encoded) if segmentations[i].visible else None
-                made[i] = WindowedMemory(window, memory, place, wide)
-        return [made[i] for i in range(len(seen))]
+        views = features.each([one.window for one in seen])
+        inner = [replace(s, raw=one.decoded) for s, one in zip(segmentations, seen, strict=True)]
+        memories = self.whole_frames.encode_memories(views, inner, prompted=prompted)
+        whole: dict[int, Sam2Memory] = {}
+        if inside := [i for i, one in enumerate(seen) if prompted and one.window is not None]:
+            inner = [self._on_whole_frame(segmentations[i]) for i in inside]
+            encoded = self.whole_frames.encode_memory(features[None], inner, prompted=True)
+            whole = dict(zip(inside, encoded, strict=True))
+        places = [Place.of(s.encoded) if s.visible else None for s in segmentations]
+        return [
+            WindowedMemory(one.window, memory, place, whole.get(i))
+            for i, (one, memory, place) in enumerate(zip(seen, memories, places, strict=True))
+        ]
 
     def _on_whole_frame(self, segmentation: Segmentation) -> Segmentation:
         """A mask of a window as if it had been found on the whole frame."""
