@@ -105,6 +105,19 @@ def test_without_transformers_it_says_what_to_install(monkeypatch, capsys):
     assert "pip install 'sam2-core[bench]'" in capsys.readouterr().err
 
 
+def test_who_cannot_hear_of_progress_gets_the_figures_all_the_same(monkeypatch, capsys):
+    class Deaf:
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", Deaf())
+    assert main([*SMALL, "--case", "nano-click", "--case", "nano-whole-click", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["cases"]) == 2
+
+
 def test_sides_take_turns_and_the_median_counts(monkeypatch):
     clock, turns = iter(range(1000)), []
     monkeypatch.setattr(measure.time, "perf_counter", lambda: float(next(clock)))

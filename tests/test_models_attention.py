@@ -99,6 +99,14 @@ def test_sums_that_overflow_before_the_weights_do_are_found():
     torch.testing.assert_close(read, torch.full_like(read, 5.0))
 
 
+def test_weights_whose_sum_overflows_although_what_they_weigh_does_not_are_found():
+    query, key, value = (torch.zeros(1, 1, n, 64) for n in (1024, 2048, 2048))
+    query[..., 0], key[0, 0, 1:4, 0] = 8.0, 88.0  # three keys that are not looked at
+    with torch.inference_mode():
+        read = attend(query.bfloat16(), key.bfloat16(), (value + 0.01).bfloat16())
+    torch.testing.assert_close(read, torch.full_like(read, 0.01))
+
+
 def test_products_over_all_windows_at_once_are_the_formula_too(monkeypatch):
     monkeypatch.setattr(attention, "_BATCHED_SCORES", 10**6)
     query, key, value = tensors(20, 30, 16, 16, (5, 5))

@@ -374,6 +374,13 @@ def test_the_quick_way_to_preprocess_is_close_to_it(shape):
         assert preprocess(image, 64, exact=False).stride() == whole.stride()
 
 
+@pytest.mark.parametrize("shape", [(1, 50), (50, 1), (1, 1)])
+def test_frames_of_one_row_or_column_may_be_turned_round(shape):
+    frame = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    for turned in (frame[::-1], frame[:, ::-1], frame[::-1, ::-1]):
+        assert torch.equal(preprocess(turned, 64, exact=False), preprocess(turned.copy(), 64, exact=False))
+
+
 def test_importing_sizes_loads_no_torch():
     import subprocess
     import sys

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
 import io
+import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +152,65 @@ def test_a_budget_below_a_frame_holds_nothing(budget: int) -> None:
     file.put(0, box(1000, 1))
     assert file.get(0) is None
     assert file.nbytes == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason=f"{PLATFORM}it forks")
+def test_a_process_that_is_forked_off_leaves_the_file_to_its_parent() -> None:
+    file = FeatureFile(Boxes(), 10_000)  # type: ignore[arg-type]
+    file.put(0, box(100, 1))
+    child = os.fork()
+    if not child:
+        empty = file.get(0) is None
+        for frame_index in (7, 8, 9):
+            file.put(frame_index, box(100, 9))
+        found = file.get(7)
+        os._exit(not (empty and found is not None and set(found) == {9}))  # type: ignore[call-overload]
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    file.put(1, box(100, 2))
+    assert [set(file.get(i)) for i in (0, 1)] == [{1}, {2}]  # type: ignore[call-overload]
+    assert file.get(7) is None
+
+
+def test_an_interrupt_at_any_line_leaves_no_frame_with_the_features_of_another() -> None:
+    lines = range(1, 1 + len(inspect.getsource(FeatureFile.put).splitlines()))
+    first = FeatureFile.put.__code__.co_firstlineno
+    struck = 0
+    for line in lines:
+        file = FeatureFile(Boxes(), 2**20)  # type: ignore[arg-type]
+        file.put(0, box(100, 1))
+        file.put(1, box(100, 2))
+
+        def strike(frame: Any, event: str, _: object, at: int = first + line) -> Any:
+            if frame.f_code is FeatureFile.put.__code__ and event == "line" and frame.f_lineno == at:
+                raise KeyboardInterrupt
+            return strike
+
+        sys.settrace(strike)
+        try:
+            file.put(0, box(200, 3))
+        except KeyboardInterrupt:
+            struck += 1
+        finally:
+            sys.settrace(None)
+        for frame_index, length in ((2, 100), (3, 200), (4, 100)):
+            file.put(frame_index, box(length, 10 + frame_index))
+        held = {i: set(found) for i in range(5) if (found := file.get(i)) is not None}  # type: ignore[call-overload]
+        assert held.pop(0, {1}) in ({1}, {3})
+        assert held == {1: {2}, 2: {12}, 3: {13}, 4: {14}}
+    assert struck > 8
+
+
+def test_a_session_that_is_dropped_drops_its_file_without_a_word() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        file = FeatureFile(Boxes(), 1000)  # type: ignore[arg-type]
+        file.put(0, box(100, 1))
+        opened = file._file
+        del file
+        gc.collect()
+    assert opened is not None
+    assert opened.closed
 
 
 FULL = """

@@ -7,7 +7,10 @@ import pytest
 from sam2_core import Limits, Point, Prompt, Session, load_model
 from sam2_core.errors import SessionClosedError, SessionError
 from sam2_core.hookspecs import VideoModel
+from sam2_core.tracking.windows import Window
+from tests.conftest import model as random_model
 from tests.models_for_tests import Counting
+from tests.sessions_for_tests import click
 from tests.videos_for_tests import Disks
 
 FRAMES = 8
@@ -99,3 +102,19 @@ def test_a_closed_session_reads_nothing(model: VideoModel) -> None:
     session.close()
     with pytest.raises(SessionClosedError):
         next(ahead)
+
+
+def test_the_windows_of_the_shown_frame_are_not_expected_of_those_ahead() -> None:
+    whole = random_model("windows")
+    one = whole.encode_image(Disks(1)[0])
+    one.encode()
+    shown = 3 * one.nbytes
+    counting = Counting(whole)
+    session = Session(Disks(FRAMES), counting, Limits(feature_bytes=shown + 4 * one.nbytes))  # type: ignore[arg-type]
+    session.add_prompt(click(0))
+    list(session.prefetch(range(1, 2)))
+    features = session._tracker.features
+    for window in (Window(0, 0, 32), Window(8, 8, 32), Window(16, 16, 32)):
+        features[0][window]  # type: ignore[index]
+    assert features[0].nbytes > 2 * one.nbytes
+    assert len(list(session.prefetch(range(2, FRAMES)))) >= 3

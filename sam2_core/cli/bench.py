@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -66,12 +67,18 @@ def run(options: argparse.Namespace) -> int:
             conditions = Conditions(device, Path(folder), options.small, options.against is not None)
             for outcome in runs.run(chosen, conditions, options.rounds):
                 outcomes.append(outcome)
-                if sys.stderr is not None:
-                    print(_line(outcome), file=sys.stderr, flush=True)
+                _tell(_line(outcome))
     finally:  # an interrupt leaves what was measured
         if outcomes:
             _print(hardware(device), outcomes, as_json=options.json)
     return 0
+
+
+def _tell(line: str) -> None:
+    """Say it on the way; that nobody can hear it ends no measurement."""
+    with suppress(OSError):
+        if sys.stderr is not None:
+            print(line, file=sys.stderr, flush=True)
 
 
 def _line(outcome: Outcome) -> str:

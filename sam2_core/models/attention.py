@@ -103,7 +103,7 @@ def _shifted(query_nd: Tensor, key_md: Tensor, value_me: Tensor) -> Tensor:
         some = slice(rows, rows + _ROWS)
         sums, total = _sums(query[some], key, value_me)
         read_ne[some] = sums / total
-        if not read_ne[some].isfinite().all():
+        if not (total.isfinite().all() and read_ne[some].isfinite().all()):
             read_ne[some] = naive_attend(query_nd[some], key_md, value_me)
     return read_ne
 

@@ -66,7 +66,9 @@ def resize_quickly(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """As ``resize``, by torch, which uses all cores; a level may differ by up to 5 (decision record 15)."""
     if frame.shape[:2] == (size, size):
         return frame
-    writable = np.require(frame, requirements=["C", "W"])  # torch knows no other
+    writable = np.require(frame, requirements=["C", "W"])
+    if min(writable.strides) < 0:  # NumPy means no harm where a side is 1; torch knows no such stride
+        writable = writable.copy()
     image_13hw = torch.from_numpy(writable)[None].permute(0, 3, 1, 2)
     square_13hw = F.interpolate(image_13hw, (size, size), mode="bicubic", antialias=True)
     square: NDArray[np.uint8] = square_13hw[0].permute(1, 2, 0).numpy()

@@ -68,7 +68,8 @@ class FeatureCache:
         shown = next((i for i in reversed(self._kept) if i not in ahead), None)
         needed = [f.nbytes for i, f in self._kept.items() if i in ahead or i == shown]
         if frame_index not in self._kept:
-            needed.append(max((features.nbytes for features in self._kept.values()), default=0))
+            like = [f.nbytes for i, f in self._kept.items() if i in ahead]
+            needed.append(max(like) if like else min((f.nbytes for f in self._kept.values()), default=0))
         if len(needed) > MAX_FRAMES or sum(needed) > self._budget:
             return frame_index in self._kept
         for i in [i for i in self._kept if i in ahead or i == shown]:
