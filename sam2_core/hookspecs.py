@@ -35,8 +35,8 @@ class Features(Protocol):
 class LazyFeatures(Features, Protocol):
     """Features that are computed when they are first needed."""
 
-    def encode(self) -> None:
-        """Compute now what any object may need."""
+    def encode(self, like: Any | None) -> None:
+        """Compute now what objects will likely need, as on the frame nearby with the features ``like``."""
 
 
 @dataclass(frozen=True, eq=False)

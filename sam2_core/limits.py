@@ -15,7 +15,7 @@ class Limits:
     No limit of bytes changes a mask of a recorded video, only how often frames are computed again.
 
     Attributes:
-        feature_bytes: for the features of the frames seen last.
+        feature_bytes: for the features of the frames seen last, which are 32 at most.
         restart_bytes: for the restart points of all objects together, from which a correction goes on; None
             for 16 MiB, or for as much as 32 points take if that is more (large models). Whatever this says,
             each object keeps its eight newest banks of each direction: about 0.5 MiB with nano, 7 MiB with a

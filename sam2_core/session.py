@@ -266,25 +266,29 @@ class Session:
         """Read and encode frames ahead, while the user thinks; propagation then finds their features.
 
         A generator, so that whoever drives it in idle time can stop at any frame. It ends where more would
-        push out what it has just encoded (``Limits.feature_bytes``). No mask changes by it.
+        push out what it has just encoded (``Limits.feature_bytes``, and 32 frames at most), unless there is
+        room on the disk (``Limits.feature_disk_bytes``). No mask changes by it. Of an object that is
+        followed in a window, the part of the frame is encoded where it was on the frame seen last.
 
         Args:
-            frames: the frames that are likely next, in that order: ``range(k + 1, len(video))``.
+            frames: the frames that are likely next, in that order; those that the video has not are left out.
 
         Yields:
             The index of each frame, once its features are at hand.
 
         Raises:
-            SessionError: if frames are no range, or leave the video.
+            SessionError: if frames are no range.
             VideoError: at a frame that cannot be read.
             SessionClosedError: if the session is closed, also at the next step after that.
         """
         self._check_open()
-        self._check_frames(frames)
+        if not isinstance(frames, range):
+            raise _no_range(frames)
         return self._ahead(frames)
 
     def _ahead(self, frames: range) -> Iterator[int]:
-        for frame_index in frames:
+        inside = range(len(self.video))[:: 1 if frames.step > 0 else -1]
+        for frame_index in (i for i in inside if i in frames):
             self._check_open()
             if not self._tracker.features.encode_ahead(frame_index, frames):
                 return
@@ -353,7 +357,7 @@ class Session:
 
     def _check_frames(self, frames: range) -> None:
         if not isinstance(frames, range):
-            raise SessionError(f"frames are a range, such as range(5, 10); got {frames!r}")
+            raise _no_range(frames)
         if len(frames) and not 0 <= min(frames) <= max(frames) < len(self.video):
             raise SessionError(f"{frames} leaves the video, which has frames 0..{len(self.video) - 1}")
 
@@ -370,6 +374,10 @@ class Session:
     def _says_already(self, track: ObjectTrack, prompt: Prompt) -> bool:
         there = track.prompts.get(prompt.frame_index)
         return there is not None and track.is_fresh(prompt.frame_index) and same_prompt(there, prompt)
+
+
+def _no_range(frames: object) -> SessionError:
+    return SessionError(f"frames are a range, such as range(5, 10); got {frames!r}")
 
 
 def _whole(number: Any, name: str) -> int:

@@ -50,8 +50,10 @@ def test_a_step_and_a_click_beside_transformers(capsys):
 
 def test_alone_a_case_has_no_ratio(capsys):
     assert main([*SMALL, "--case", "step-tiny512-20"]) == 0
-    header, row, _, machine = capsys.readouterr().out.splitlines()
-    assert header.split() == ["case", "ours", "theirs", "setting", "ratio", "floor", "agrees", "wall", "s"]
+    header, row, _, *legend, small, machine = capsys.readouterr().out.splitlines()
+    assert header.split() == ["case", "ours", "floor", "agrees", "wall", "s"]
+    assert [line.split(":")[0] for line in legend] == ["floor", "agrees", "wall s"]
+    assert "--small" in small
     assert row.startswith("full step, tiny 512, 20 objects")
     assert " / " not in row
     assert "Python" in machine

@@ -13,10 +13,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from sam2_core import Masklet, Session, Video, hookimpl, open_session, plugins
+from sam2_core import Masklet, Point, Session, Video, hookimpl, open_session, plugins
 from sam2_core.cli import common, main
 from sam2_core.errors import SessionError
 from sam2_core.hookspecs import Exporter
+from sam2_core.tracking.tracker import same_prompt
 from tests.cli_for_tests import labels, track
 from tests.videos_for_tests import Disks
 
@@ -156,6 +157,42 @@ def test_a_format_that_replaces_the_session_all_the_same_is_said(
     saved = source.parent / "out" / "mine.npz"
     assert track(source, *CLICK, "--format", "mine", "--save", str(saved)) == 1
     assert "a format has replaced" in error_of(capsys)
+
+
+# --- corrections ---------------------------------------------------------------------------------------
+
+
+def test_a_correction_adds_a_click_to_the_mask_that_is_there(source: Path) -> None:
+    saved, again = tracked(source), source.parent / "again.npz"
+    out = ("--model", "copy", "--out", str(source.parent / "out"))
+    status = main(["track", str(saved), "--correct", "1@2:5,5,-", "--save", str(again), *out])
+    assert status == 0
+    with open_session(saved) as session:
+        session.add_prompt(session.correction(2, 1, Point(5, 5, False)))
+        (_, expected) = session.prompts
+    with open_session(again) as session:
+        assert [(p.frame_index, p.object_id) for p in session.prompts] == [(0, 1), (2, 1)]
+        assert same_prompt(session.prompts[1], expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--correct", "7@2:5,5"), "there is no object 7"),
+        (("--correct", "1@2:5"), "2 numbers"),
+        (("--point", "1@2:5,5,-"), "--correct"),
+    ],
+)
+def test_a_correction_of_nothing_is_refused(
+    source: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, str], words: str
+) -> None:
+    saved = tracked(source)
+    capsys.readouterr()
+    before = saved.read_bytes()
+    out = ("--model", "copy", "--out", str(source.parent / "out"))
+    assert main(["track", str(saved), *arguments, "--save", str(saved), *out]) in (1, 2)
+    assert words in error_of(capsys)
+    assert saved.read_bytes() == before
 
 
 # --- stale masks -------------------------------------------------------------------------------------

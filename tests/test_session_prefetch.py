@@ -7,6 +7,7 @@ import pytest
 from sam2_core import Limits, Point, Prompt, Session, load_model
 from sam2_core.errors import SessionClosedError, SessionError
 from sam2_core.hookspecs import VideoModel
+from sam2_core.tracking.windowed_model import WindowedModel
 from sam2_core.tracking.windows import Window
 from tests.conftest import model as random_model
 from tests.models_for_tests import Counting
@@ -89,11 +90,49 @@ def test_windows_are_not_in_its_way() -> None:
     )
 
 
-@pytest.mark.parametrize("frames", [range(5, FRAMES + 1), range(-1, 3), [1, 2]])
-def test_a_range_outside_of_the_video_is_refused(frames: range, model: VideoModel) -> None:
+@pytest.mark.parametrize("frames", [[1, 2], 3, None])
+def test_what_is_no_range_is_refused(frames: range, model: VideoModel) -> None:
     session, _ = session_of(model)
-    with pytest.raises(SessionError):
+    with pytest.raises(SessionError, match="range"):
         session.prefetch(frames)
+
+
+def test_frames_that_the_video_has_not_are_left_out(model: VideoModel) -> None:
+    session, _ = session_of(model)
+    assert list(session.prefetch(range(FRAMES - 2, FRAMES + 6))) == [FRAMES - 2, FRAMES - 1]
+    assert list(session.prefetch(range(1, -3, -1))) == [1, 0]
+    assert list(session.prefetch(range(FRAMES - 1, 10**12, 5))) == [FRAMES - 1]
+    assert not list(session.prefetch(range(FRAMES, FRAMES + 8)))
+
+
+def test_what_does_not_fit_into_memory_goes_to_the_disk(model: VideoModel) -> None:
+    session, counting = session_of(model, Limits(feature_bytes=0, feature_disk_bytes=2**30))
+    assert list(session.prefetch(range(1, FRAMES))) == list(range(1, FRAMES))
+    assert counting.calls["encode_image"] == FRAMES
+    list(session.propagate())
+    assert counting.calls["encode_image"] == FRAMES
+    one = model.encode_image(Disks(1)[0]).nbytes
+    session, counting = session_of(model, Limits(feature_bytes=0, feature_disk_bytes=int(3.5 * one)))
+    assert list(session.prefetch(range(1, FRAMES))) == [1, 2, 3]
+
+
+def test_windows_are_encoded_where_objects_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    windowed = random_model("windows")
+    assert isinstance(windowed, WindowedModel)
+    encoded: list[object] = []
+    encode = windowed.whole_frames.encode_images
+    monkeypatch.setattr(
+        windowed.whole_frames, "encode_images", lambda some: encoded.extend(some) or encode(some)
+    )
+    session = Session(Disks(FRAMES), windowed)
+    session.add_prompt(click(0))
+    next(session.propagate(range(1)))
+    encoded.clear()
+    list(session.prefetch(range(1, 4)))
+    ahead = len(encoded)
+    assert ahead >= 3
+    list(session.propagate(range(1, 4)))
+    assert len(encoded) - ahead < ahead  # an object that leaves its window costs another
 
 
 def test_a_closed_session_reads_nothing(model: VideoModel) -> None:
@@ -107,7 +146,7 @@ def test_a_closed_session_reads_nothing(model: VideoModel) -> None:
 def test_the_windows_of_the_shown_frame_are_not_expected_of_those_ahead() -> None:
     whole = random_model("windows")
     one = whole.encode_image(Disks(1)[0])
-    one.encode()
+    one.encode(None)
     shown = 3 * one.nbytes
     counting = Counting(whole)
     session = Session(Disks(FRAMES), counting, Limits(feature_bytes=shown + 4 * one.nbytes))  # type: ignore[arg-type]

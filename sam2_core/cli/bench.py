@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
 _TRANSFORMERS = "transformers"
 
+_MEANING = {
+    "case": "",
+    "ours": "",
+    "theirs": "the library's best setting",
+    "setting": "which that is",
+    "ratio": "how many times better we are",
+    "floor": "CPU-seconds of the matrix products of our work at the speed of a large one",
+    "agrees": "share of pixels as in our float32, of our masks / of theirs in that setting",
+    "wall s": "seconds on the clock, ours / theirs",
+}
+"""The columns of the table, and what is not plain of them."""
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command."""
@@ -70,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
                 _tell(_line(outcome))
     finally:  # an interrupt leaves what was measured
         if outcomes:
-            _print(hardware(device), outcomes, as_json=options.json)
+            _print(hardware(device), outcomes, small=options.small, as_json=options.json)
     return 0
 
 
@@ -107,9 +119,10 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
     return entry
 
 
-def _print(machine: str, outcomes: list[Outcome], *, as_json: bool) -> None:
+def _print(machine: str, outcomes: list[Outcome], *, small: bool, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"hardware": machine, "cases": [_entry(o) for o in outcomes]}, indent=2))
+        found = {"hardware": machine, "small": small, "cases": [_entry(o) for o in outcomes]}
+        print(json.dumps(found, indent=2))
         return
     rows = [
         [
@@ -124,9 +137,21 @@ def _print(machine: str, outcomes: list[Outcome], *, as_json: bool) -> None:
         ]
         for outcome in outcomes
     ]
-    header = ["case", "ours", "theirs", "setting", "ratio", "floor", "agrees", "wall s"]
-    print_table(header, rows, left=True)
-    print(f"\n{machine}")
+    columns = [
+        (title, cells) for title, cells in zip(_MEANING, zip(*rows, strict=True), strict=True) if any(cells)
+    ]
+    print_table(
+        [title for title, _ in columns],
+        [list(row) for row in zip(*(cells for _, cells in columns), strict=True)],
+        left=True,
+    )
+    print()
+    for title, _ in columns:
+        if _MEANING[title]:
+            print(f"{title}: {_MEANING[title]}")
+    if small:
+        print("Sizes are not the named ones (--small): no figure says anything about speed or memory.")
+    print(machine)
 
 
 def _figure(value: float | None) -> str:

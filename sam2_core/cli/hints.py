@@ -24,8 +24,8 @@ def doubt(model: str, masklets: Mapping[int, Masklet]) -> str | None:
     if not found:
         return None
     return (
-        f"hint: nano is unsure of {_first(found)}; look at the overlay before using them. "
-        "A published checkpoint does better ('sam2 models fetch sam2.1-tiny', then --model sam2.1-tiny)"
+        f"hint: nano is unsure of {_first(found)}; look at them (--format overlay) before using them. "
+        "A published checkpoint may do better ('sam2 models fetch sam2.1-tiny', then --model sam2.1-tiny)"
     )
 
 

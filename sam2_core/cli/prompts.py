@@ -68,6 +68,11 @@ class Parts:
             Prompt(0, 1, mask=self.mask)
         with usage():
             self.prompt(frame_index, object_id)
+        if self.mask is None and self.box is None and not any(point.positive for point in self.points):
+            raise UsageError(
+                f"object {object_id} has only negative points on frame {frame_index}; add a positive one, "
+                "or correct the mask that a saved session has there with --correct"
+            )
 
 
 Wanted = dict[tuple[int, int], Parts]
@@ -106,6 +111,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a label image (TIFF, PNG): each number but 0 is an object id, its pixels the object's mask on "
         "frame 0, or on FRAME",
     )
+    group.add_argument(
+        "--correct",
+        action="append",
+        default=[],
+        metavar="OBJECT@FRAME:X,Y[,-]",
+        help="one more click, on the mask that a saved session has there",
+    )
     group.add_argument("--prompts", type=Path, metavar="FILE.json", help="a list (docs/command-line.md)")
 
 
@@ -117,13 +129,15 @@ def opened(options: argparse.Namespace) -> Iterator[Session]:
         UsageError: if there is no prompt, and SOURCE is no saved session.
         SessionError: if there is none in the saved session either.
     """
-    wanted = read(options)  # before anything large is loaded
+    wanted, corrections = read(options), _points(options.correct)  # before anything large is loaded
     if not wanted and not saved.is_session(options.source):
         raise UsageError(f"no prompt was given, and {options.source} is no saved session; {HELP}")
     with sources.opened(options) as session:
         _check_sizes(wanted, session.video.size)
         for key, parts in wanted.items():
             session.add_prompt(parts.prompt(*key))
+        for key, points in corrections.items():
+            session.add_prompt(session.correction(*key, *points))
         if not session.prompts:
             raise SessionError(f"no prompt was given, and {options.source} holds none; {HELP}")
         yield session
@@ -149,9 +163,8 @@ def read(options: argparse.Namespace) -> Wanted:
     parts: Wanted = defaultdict(Parts)
     if options.prompts:
         _read_json(options.prompts, parts)
-    for text in options.point:
-        key, rest = _split(text)
-        parts[key].points.append(_point(text, rest.split(",")))
+    for key, points in _points(options.point).items():
+        parts[key].points += points
     for text in options.box:
         key, rest = _split(text)
         parts[key].box = Box(*_numbers(text, rest.split(","), 4))
@@ -165,6 +178,15 @@ def read(options: argparse.Namespace) -> Wanted:
     for key, found in parts.items():
         found.check(*key)
     return dict(sorted(parts.items()))
+
+
+def _points(texts: Sequence[str]) -> dict[tuple[int, int], list[Point]]:
+    """Clicks by frame index and object id, in the order of these."""
+    found: dict[tuple[int, int], list[Point]] = defaultdict(list)
+    for text in texts:
+        key, rest = _split(text)
+        found[key].append(_point(text, rest.split(",")))
+    return dict(sorted(found.items()))
 
 
 def _split(text: str) -> tuple[tuple[int, int], str]:

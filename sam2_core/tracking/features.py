@@ -57,7 +57,8 @@ class FeatureCache:
     def encode_ahead(self, frame_index: int, ahead: range) -> bool:
         """Have the features of a frame at hand, unless they would push out others of the range ahead.
 
-        The frame that was asked for last, outside of the range, is kept too: the user looks at it.
+        Then they go to the disk, where there is one with room. The frame that was asked for last, outside of
+        the range, is kept too: the user looks at it.
 
         Returns:
             Whether they are at hand.
@@ -70,15 +71,24 @@ class FeatureCache:
         if frame_index not in self._kept:
             like = [f.nbytes for i, f in self._kept.items() if i in ahead]
             needed.append(max(like) if like else min((f.nbytes for f in self._kept.values()), default=0))
+        shown_features = None if shown is None else self._kept[shown]
         if len(needed) > MAX_FRAMES or sum(needed) > self._budget:
-            return frame_index in self._kept
+            return frame_index in self._kept or self._encode_to_disk(frame_index, shown_features)
         for i in [i for i in self._kept if i in ahead or i == shown]:
             self._kept.move_to_end(i)
-        features = self[frame_index]
-        if isinstance(features, LazyFeatures):
-            features.encode()
+        _complete(self[frame_index], shown_features)
         self._shrink()
         return True
+
+    def _encode_to_disk(self, frame_index: int, like: Features | None) -> bool:
+        """Have the features of a frame on the disk, if there is one with room."""
+        if self._disk is None:
+            return False
+        if frame_index not in self._disk:
+            features = self._model.encode_image(frame_of(self._video, frame_index))
+            _complete(features, like)
+            self._disk.put(frame_index, features)
+        return frame_index in self._disk
 
     def _shrink(self) -> None:
         while len(self._kept) > 1 and (len(self) > MAX_FRAMES or self.nbytes > self._budget):
@@ -91,3 +101,9 @@ class FeatureCache:
         self._kept.clear()
         if self._disk is not None:
             self._disk.close()
+
+
+def _complete(features: Features, like: Features | None) -> None:
+    """Compute what is computed only when it is needed, as far as a frame nearby tells what that will be."""
+    if isinstance(features, LazyFeatures):
+        features.encode(like)

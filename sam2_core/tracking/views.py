@@ -21,7 +21,12 @@ _WHOLE, _MIRRORED = "whole", "mirrored"
 
 
 class Views:
-    """The features of a frame, as a whole and in windows, each encoded when it is first asked for."""
+    """The features of a frame, as a whole and in windows, each encoded when it is first asked for.
+
+    Attributes:
+        size: height and width of the frame.
+        found_in: the windows in which objects were answered for.
+    """
 
     def __init__(self, model: Sam2Model, image: Image) -> None:
         self.size = (image.shape[0], image.shape[1])
@@ -29,6 +34,7 @@ class Views:
         self._model, self._image = model, np.array(image)
         self._encoded: dict[Window | None, Frame] = {}
         self._mirrored: Frame | None = None
+        self.found_in: dict[Window | None, None] = {}  # in the order of finding
 
     @property
     def nbytes(self) -> int:
@@ -48,9 +54,9 @@ class Views:
         self._encoded.update(zip(new, encoded, strict=True))
         return [self._encoded[window] for window in windows]
 
-    def encode(self) -> None:
-        """Encode the frame as a whole; which windows will be needed nobody knows."""
-        self[None]
+    def encode(self, like: Views | None) -> None:
+        """Encode the windows in which objects were on a frame nearby; the whole frame if there are none."""
+        self.each(list(like.found_in) if like is not None and like.found_in else [None])
 
     @property
     def mirrored(self) -> Frame:

@@ -93,6 +93,7 @@ class WindowedModel:
         self, features: Views, window: Window | None, prompt: Prompt, before: Segmentation | None
     ) -> Segmentation:
         inside = prompt_in(prompt, window)
+        features.found_in[window] = None
         found = self.whole_frames.segment(features[window], inside, before)
         if prompt.encoded_mask is not None:
             return replace(found, encoded=prompt.encoded_mask, raw=Seen(window, found.raw))
@@ -150,6 +151,7 @@ class WindowedModel:
         """The masks of objects, each looked for in its window."""
         seen = [_seen_from(one, window, features.size) for one, window in zip(memories, windows, strict=True)]
         found = self.whole_frames.track_each(features.each(windows), seen)
+        features.found_in |= dict.fromkeys(windows)
         return [answer(one, window, features.size) for one, window in zip(found, windows, strict=True)]
 
     # --- memories --------------------------------------------------------------------------------
