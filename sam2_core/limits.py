@@ -12,7 +12,8 @@ from sam2_core.errors import SessionError
 class Limits:
     """What a session may keep besides its prompts and results; bytes are at least 0, frames at least 1.
 
-    No limit of bytes changes a mask of a recorded video, only how often frames are computed again.
+    No limit of bytes changes a mask of a recorded video, only how often frames are computed again (with
+    "auto" by no more than rounding, which depends on what is encoded and tracked together).
 
     Attributes:
         feature_bytes: for the features of the frames seen last, which are 32 at most.

@@ -267,8 +267,9 @@ class Session:
 
         A generator, so that whoever drives it in idle time can stop at any frame. It ends where more would
         push out what it has just encoded (``Limits.feature_bytes``, and 32 frames at most), unless there is
-        room on the disk (``Limits.feature_disk_bytes``). No mask changes by it. Of an object that is
-        followed in a window, the part of the frame is encoded where it was on the frame seen last.
+        room on the disk (``Limits.feature_disk_bytes``). No mask changes by it (with "auto", by
+        no more than rounding). Of an object that is followed in a window, the part of the frame is encoded
+        where it was on the frame seen last.
 
         Args:
             frames: the frames that are likely next, in that order; those that the video has not are left out.
