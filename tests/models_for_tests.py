@@ -1,11 +1,14 @@
-"""A model that notes what is asked of it."""
+"""Models that note what is asked of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from sam2_core.hookspecs import Segmentation, VideoModel
+from sam2_core.types import Image
 
 
 class Counting:
@@ -22,6 +25,20 @@ class Counting:
         if name in self.calls:
             self.calls[name] += 1
         return getattr(self._wrapped, name)
+
+
+def encoded_views(windowed: VideoModel, monkeypatch: pytest.MonkeyPatch) -> list[Image]:
+    """The frames and windows that a model with windows encodes from now on, as they come."""
+    encoded: list[Image] = []
+    whole: Any = windowed.whole_frames  # type: ignore[attr-defined]
+    encode = whole.encode_images
+
+    def watched(images: Sequence[Image]) -> Any:
+        encoded.extend(images)
+        return encode(images)
+
+    monkeypatch.setattr(whole, "encode_images", watched)
+    return encoded
 
 
 class Recording:

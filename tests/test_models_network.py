@@ -369,7 +369,7 @@ def test_the_quick_way_to_preprocess_is_close_to_it(shape):
     constant = np.frombuffer(frame.tobytes(), np.uint8).reshape(frame.shape)
     for image in (frame, constant, frame[::-1].copy()[::-1]):
         differences = (preprocess(image, 64, exact=False) - whole).abs() * levels
-        assert differences.max() < 5.01  # where the two passes come in the other order, else 2
+        assert differences.max() < 5.01  # of the tall one; else 2
         assert differences.mean() < 0.25
         assert preprocess(image, 64, exact=False).stride() == whole.stride()
 

@@ -27,7 +27,7 @@ from sam2_core.tracking.sam2_model import Sam2Model
 from sam2_core.tracking.windowed_model import WindowedModel
 from sam2_core.tracking.windows import Window
 from tests.conftest import model
-from tests.models_for_tests import Counting
+from tests.models_for_tests import Counting, encoded_views
 from tests.sessions_for_tests import click, same
 from tests.skips import PLATFORM
 from tests.videos_for_tests import Disks
@@ -68,12 +68,7 @@ def test_each_frame_is_encoded_once_and_the_masks_are_the_same(make: Callable[[]
 
 def test_windows_are_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     windowed = model("windows")
-    assert isinstance(windowed, WindowedModel)
-    encoded: list[object] = []
-    encode = windowed.whole_frames.encode_images
-    monkeypatch.setattr(
-        windowed.whole_frames, "encode_images", lambda some: encoded.extend(some) or encode(some)
-    )
+    encoded = encoded_views(windowed, monkeypatch)
     counts = []
     for on_disk in (MUCH, 0):
         session, _ = session_of(windowed, on_disk)

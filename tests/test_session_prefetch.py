@@ -7,10 +7,9 @@ import pytest
 from sam2_core import Limits, Point, Prompt, Session, load_model
 from sam2_core.errors import SessionClosedError, SessionError
 from sam2_core.hookspecs import VideoModel
-from sam2_core.tracking.windowed_model import WindowedModel
 from sam2_core.tracking.windows import Window
 from tests.conftest import model as random_model
-from tests.models_for_tests import Counting
+from tests.models_for_tests import Counting, encoded_views
 from tests.sessions_for_tests import click
 from tests.videos_for_tests import Disks
 
@@ -118,12 +117,7 @@ def test_what_does_not_fit_into_memory_goes_to_the_disk(model: VideoModel) -> No
 
 def test_windows_are_encoded_where_objects_were(monkeypatch: pytest.MonkeyPatch) -> None:
     windowed = random_model("windows")
-    assert isinstance(windowed, WindowedModel)
-    encoded: list[object] = []
-    encode = windowed.whole_frames.encode_images
-    monkeypatch.setattr(
-        windowed.whole_frames, "encode_images", lambda some: encoded.extend(some) or encode(some)
-    )
+    encoded = encoded_views(windowed, monkeypatch)
     session = Session(Disks(FRAMES), windowed)
     session.add_prompt(click(0))
     next(session.propagate(range(1)))
