@@ -36,6 +36,15 @@ def check_fits(prompt: Prompt, video: Video) -> None:
             )
 
 
+def renamed(prompt: Prompt, object_id: int) -> Prompt:
+    """The same prompt of another object.
+
+    Raises:
+        PromptError: if that is no id of an object.
+    """
+    return replace(prompt, object_id=object_id, mask=prompt.encoded_mask, previous=prompt.encoded_previous)
+
+
 def correcting_points(frame_index: int, object_id: int, points: Sequence[Point], video: Video) -> Prompt:
     """Clicks and nothing else, as a prompt that fits the video.
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
 from sam2_core import plugins, prompting, saved
-from sam2_core.errors import PromptError, SessionClosedError, SessionError, SupersededError
+from sam2_core.errors import SessionError, SupersededError
 from sam2_core.hookspecs import VideoModel
 from sam2_core.limits import Limits
 from sam2_core.prompts import Prompt
 from sam2_core.results import Candidate, FrameResult, Masklet
-from sam2_core.tracking import passes
+from sam2_core.session_document import SessionDocument, whole
+from sam2_core.tracking import lineage, passes
 from sam2_core.tracking.track import ObjectTrack
 from sam2_core.tracking.tracker import Tracker, same_prompt
 from sam2_core.types import Point, Video, brief
 
 
-class Session:
+class Session(SessionDocument):
     """Objects of one video, from prompts to masklets; a context manager, for one thread at a time.
 
     Objects are independent: no prompt of one ever touches another. A prompted frame keeps the mask of its
-    prompt whatever is propagated later. ``open_session`` makes sessions.
+    prompt whatever is propagated later. Where an object does not exist (``set_lifetime``, ``divide``) it has
+    no mask. ``open_session`` makes sessions.
 
     Args:
         video: where the frames come from.
@@ -38,11 +38,8 @@ class Session:
     def __init__(
         self, video: Video, model: VideoModel, limits: Limits | None = None, *, owns_video: bool = False
     ) -> None:
+        super().__init__(Tracker(model, video, limits or Limits()))
         self._owns_video = owns_video
-        self._tracker = Tracker(model, video, limits or Limits())
-        self._tracks: dict[int, ObjectTrack] = {}
-        self._revision = 0
-        self._closed = False
 
     def __repr__(self) -> str:
         if self._closed:
@@ -54,32 +51,12 @@ class Session:
         )
 
     @property
-    def video(self) -> Video:
-        """Where the frames come from."""
-        return self._tracker.video
-
-    @property
-    def model(self) -> VideoModel:
-        """What segments and tracks."""
-        return self._tracker.model
-
-    @property
     def source(self) -> str | None:
         """Where the video came from, if it was opened from a path; a saved session remembers it."""
         origin = plugins.origin_of(self.video)
         return None if origin is None else origin.path
 
-    # --- the document: prompts -------------------------------------------------------------------
-
-    @property
-    def prompts(self) -> tuple[Prompt, ...]:
-        """All prompts, object by object in the order of adding, each in the order of frames."""
-        return tuple(t.prompts[i] for t in self._tracks.values() for i in sorted(t.prompts))
-
-    @property
-    def object_ids(self) -> tuple[int, ...]:
-        """The objects, in the order in which they were added."""
-        return tuple(self._tracks)
+    # --- prompts ---------------------------------------------------------------------------------
 
     def add_prompt(self, prompt: Prompt) -> FrameResult:
         """Add a prompt, or replace the one of that frame and object, and give that frame's masks at once.
@@ -88,12 +65,12 @@ class Session:
         that tracking gave, start from it with ``correction``. The object's other frames become stale.
 
         Raises:
-            PromptError: if the prompt does not fit the video; nothing has changed then.
+            PromptError: if the prompt does not fit the video, or the object does not exist there; nothing
+                has changed then.
             VideoError: if the frame cannot be read; nothing has changed then.
             SessionClosedError: if the session is closed.
         """
-        self._check_open()
-        prompting.check_fits(prompt, self.video)
+        self._check_prompt(prompt)
         track = self._tracks.get(prompt.object_id)
         if track is None or not self._says_already(track, prompt):
             track = track or ObjectTrack(prompt.object_id, self._tracker.spans)
@@ -108,12 +85,11 @@ class Session:
         To choose one, add it as a mask prompt. A prompt that is not ambiguous has one candidate.
 
         Raises:
-            PromptError: if the prompt does not fit the video.
+            PromptError: if the prompt does not fit the video, or the object does not exist there.
             VideoError: if the frame cannot be read.
             SessionClosedError: if the session is closed.
         """
-        self._check_open()
-        prompting.check_fits(prompt, self.video)
+        self._check_prompt(prompt)
         return tuple(Candidate(s.encoded, s.score) for s in self._tracker.candidates(prompt))
 
     def correction(self, frame_index: int, object_id: int, *points: Point) -> Prompt:
@@ -124,45 +100,16 @@ class Session:
         inside the mask and away from negative clicks, which says what object the mask means.
 
         Raises:
-            PromptError: if there is no such object or frame, no point, or one outside of the frame.
+            PromptError: if there is no such object or frame, no point, or one outside of the frame, or if
+                the object does not exist there.
             SessionClosedError: if the session is closed.
         """
-        self._check_open()
-        (object_id,) = self._check_objects([object_id])
+        object_id = self._there(object_id)
         given = prompting.correcting_points(frame_index, object_id, points, self.video)
+        self._check_prompt(given)
         track = self._tracks[object_id]
         shown = track[given.frame_index].mask() if given.frame_index in track else None
         return prompting.corrected(given, track.prompts.get(given.frame_index), shown)
-
-    def remove_prompt(self, frame_index: int, object_id: int) -> None:
-        """Take a prompt back. An object whose last prompt goes, goes with it.
-
-        Raises:
-            PromptError: if there is no such prompt.
-            SessionClosedError: if the session is closed.
-        """
-        self._check_open()
-        frame_index, object_id = _whole(frame_index, "a frame"), _whole(object_id, "an object id")
-        track = self._tracks.get(object_id)
-        if track is None or frame_index not in track.prompts:
-            raise PromptError(f"object {object_id} has no prompt on frame {frame_index}")
-        if len(track.prompts) == 1:
-            del self._tracks[object_id]
-        else:
-            track.remove_prompt(frame_index)
-        self._revision += 1
-
-    def remove_object(self, object_id: int) -> None:
-        """Remove an object with its prompts and masks.
-
-        Raises:
-            PromptError: if there is no such object.
-            SessionClosedError: if the session is closed.
-        """
-        self._check_open()
-        (object_id,) = self._check_objects([object_id])
-        del self._tracks[object_id]
-        self._revision += 1
 
     # --- what is derived: masks ------------------------------------------------------------------
 
@@ -175,7 +122,8 @@ class Session:
         frame to the end, then backward to frame 0, which is what a fresh session with the same prompts gives.
         With a range it computes only the stale frames of that range (after a click on frame k:
         ``range(k, len(video))``, or ``range(k, -1, -1)`` backward), from the memories as they are.
-        Frames that are up to date are served without computing.
+        Frames that are up to date are served without computing. Outside of its lifetime an object
+        is left out.
 
         Of a live video the canonical result leaves out what is lost: masks that are stale there stay so,
         without a word but for ``FrameResult.stale``. An object of a session of another model that has lost
@@ -195,7 +143,7 @@ class Session:
             SessionError: if there is nothing to propagate, or the range leaves the video.
             PromptError: if there is no such object.
             VideoError: at a frame that cannot be read; what was yielded before is kept.
-            SupersededError: at the next step after a prompt was added or removed; start again.
+            SupersededError: at the next step after anything that is said changed; start again.
             SessionClosedError: if the session is closed, also at the next step after that.
         """
         self._check_open()
@@ -236,7 +184,7 @@ class Session:
             SessionClosedError: if the session is closed.
         """
         self._check_open()
-        frame_index = _whole(frame_index, "a frame")
+        frame_index = whole(frame_index, "a frame")
         if frame_index not in range(len(self.video)):
             raise SessionError(
                 f"there is no frame {frame_index}; the video has frames 0..{len(self.video) - 1}"
@@ -254,7 +202,7 @@ class Session:
         )
 
     def masklets(self) -> dict[int, Masklet]:
-        """All that is known so far, by object id; stale masks are marked.
+        """All that is known so far, by object id, with the mothers; stale masks are marked.
 
         Raises:
             SessionClosedError: if the session is closed.
@@ -298,7 +246,7 @@ class Session:
     # --- life ------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write prompts and results to one file; ``open_session(path)`` goes on from there.
+        """Write what was said and the results to one file; ``open_session(path)`` goes on from there.
 
         Unfinished passes go on with the next frame, as far as ``Limits.saved_bytes`` holds their memories.
         The file appears when it is complete; a session that was there before is kept until then.
@@ -347,30 +295,21 @@ class Session:
 
     # --- checks ----------------------------------------------------------------------------------
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise SessionClosedError("this session is closed; open it again with open_session")
-
     def _check_current(self, revision: int) -> None:
         self._check_open()
         if revision != self._revision:
-            raise SupersededError("a prompt changed while this propagation was running; start it again")
+            raise SupersededError("the session changed while this propagation was running; start it again")
+
+    def _check_prompt(self, prompt: Prompt) -> None:
+        self._check_open()
+        prompting.check_fits(prompt, self.video)
+        lineage.check_exists(self._tracks, prompt.object_id, prompt.frame_index)
 
     def _check_frames(self, frames: range) -> None:
         if not isinstance(frames, range):
             raise _no_range(frames)
         if len(frames) and not 0 <= min(frames) <= max(frames) < len(self.video):
             raise SessionError(f"{frames} leaves the video, which has frames 0..{len(self.video) - 1}")
-
-    def _check_objects(self, object_ids: Iterable[int]) -> tuple[int, ...]:
-        if not isinstance(object_ids, Iterable):
-            raise PromptError(f"object_ids are a sequence, such as [1, 2]; got {object_ids!r}")
-        chosen = tuple(dict.fromkeys(_whole(object_id, "an object id") for object_id in object_ids))
-        for object_id in chosen:
-            if object_id not in self._tracks:
-                known = ", ".join(map(str, self._tracks)) or "none"
-                raise PromptError(f"there is no object {object_id}; there are: {known}")
-        return chosen
 
     def _says_already(self, track: ObjectTrack, prompt: Prompt) -> bool:
         there = track.prompts.get(prompt.frame_index)
@@ -379,10 +318,3 @@ class Session:
 
 def _no_range(frames: object) -> SessionError:
     return SessionError(f"frames are a range, such as range(5, 10); got {frames!r}")
-
-
-def _whole(number: Any, name: str) -> int:
-    try:
-        return operator.index(number)
-    except TypeError:
-        raise PromptError(f"{name} is a whole number; got {' '.join(repr(number).split())[:60]}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,13 @@ from sam2_core.errors import SessionError
 from sam2_core.hookspecs import VideoModel
 from sam2_core.prompts import Prompt
 from sam2_core.results import RunLengths
+from sam2_core.tracking.life import ALWAYS, ENDLESS, Life
 from sam2_core.tracking.track import ObjectTrack
 from sam2_core.types import Box, Point, Video
 from sam2_core.videos import ImageOptions
 
-FORMAT, VERSION = "sam2-core session", 1
+FORMAT, VERSION = "sam2-core session", 2
+"""Version 1 knows neither lifetimes nor divisions; a session without them is still written so."""
 
 LARGEST = 2**30
 """Frames have fewer pixels; what claims more would fill the memory."""
@@ -38,6 +40,7 @@ class Document:
         objects: the objects, in the order in which they were added.
         complete: those whose canonical result is known.
         prompts: the prompts, object by object.
+        lives: the objects of which lifetimes or divisions are known.
     """
 
     model: str
@@ -50,12 +53,13 @@ class Document:
     objects: tuple[int, ...]
     complete: tuple[int, ...]
     prompts: tuple[Prompt, ...]
+    lives: Mapping[int, Life]
 
     def to_json(self) -> dict[str, Any]:
         """The document as it stands in the file."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": VERSION if self.lives else 1,
             "model": self.model,
             "identity": self.identity,
             "video": {
@@ -68,6 +72,7 @@ class Document:
             "objects": list(self.objects),
             "complete": list(self.complete),
             "prompts": [_prompt_to_json(prompt) for prompt in self.prompts],
+            **(_lives_to_json(self.lives) if self.lives else {}),
         }
 
 
@@ -85,6 +90,7 @@ def document_of(video: Video, model: VideoModel, tracks: Sequence[ObjectTrack]) 
         objects=tuple(track.object_id for track in tracks),
         complete=tuple(t.object_id for t in tracks if t.is_complete(len(video))),
         prompts=tuple(t.prompts[i] for t in tracks for i in sorted(t.prompts)),
+        lives={track.object_id: track.life for track in tracks if track.life != ALWAYS},
     )
 
 
@@ -104,6 +110,7 @@ def from_json(given: Mapping[str, Any]) -> Document:
     plain = {*map(type, numbers)} == {int} and {*map(type, texts)} == {str}
     if not plain or min(size) < 1 or height * width >= LARGEST:
         raise SessionError("its document lacks numbers or names")
+    prompts = tuple(_prompt_from_json(prompt, (height, width)) for prompt in given["prompts"])
     return Document(
         model=given["model"],
         identity=given["identity"],
@@ -114,7 +121,8 @@ def from_json(given: Mapping[str, Any]) -> Document:
         thumbnail=_thumbnail(video.get("thumbnail")),
         objects=tuple(given["objects"]),
         complete=tuple(given["complete"]),
-        prompts=tuple(_prompt_from_json(prompt, (height, width)) for prompt in given["prompts"]),
+        prompts=prompts,
+        lives=_lives_from_json(given, video["frames"], prompts),
     )
 
 
@@ -162,3 +170,57 @@ def _mask(rle: Mapping[str, Any] | None, size: tuple[int, int]) -> RunLengths | 
     if tuple(rle["size"]) != size:
         raise SessionError(f"a prompt's mask has the size {rle['size']}")
     return masks.from_coco(rle)
+
+
+def _lives_to_json(lives: Mapping[int, Life]) -> dict[str, Any]:
+    lifetimes = [
+        [i, life.start, None if life.stop == ENDLESS else life.stop]
+        for i, life in lives.items()
+        if (life.start, life.stop) != (0, ENDLESS)
+    ]
+    divisions = [
+        {
+            "frame": life.divides,
+            "mother": i,
+            "daughters": [d for d, born in lives.items() if born.mother == i],
+        }
+        for i, life in lives.items()
+        if life.divides != ENDLESS
+    ]
+    return {"lifetimes": lifetimes, "divisions": divisions}
+
+
+def _lives_from_json(given: Mapping[str, Any], frames: int, prompts: Sequence[Prompt]) -> dict[int, Life]:
+    """When objects exist, by object; all of whom that is said have prompts, and all prompts are within.
+
+    That forbids circles: all prompts of a mother are before her division, those of her daughters are not.
+
+    Raises:
+        SessionError: if the document says what cannot be.
+        Exception: whatever a broken one makes Python raise.
+    """
+    lives: dict[int, Life] = {}
+    for object_id, start, stop in given.get("lifetimes", ()):
+        end = frames if stop is None else stop
+        if object_id in lives or not _are_whole(object_id, start, end) or not 0 <= start < end <= frames:
+            raise SessionError("a lifetime is damaged")
+        lives[object_id] = Life(start, ENDLESS if stop is None else stop)
+    for division in given.get("divisions", ()):
+        frame, mother, daughters = division["frame"], division["mother"], division["daughters"]
+        dividing = lives.get(mother, ALWAYS)
+        if not daughters or not _are_whole(frame, mother, *daughters) or dividing.divides != ENDLESS:
+            raise SessionError("a division is damaged")
+        lives[mother] = replace(dividing, divides=frame)
+        for daughter in daughters:
+            born = lives.get(daughter, ALWAYS)
+            if born.mother is not None:
+                raise SessionError("an object has two mothers")
+            lives[daughter] = replace(born, mother=mother, born=frame)
+    within = all(prompt.frame_index in lives.get(prompt.object_id, ALWAYS).frames for prompt in prompts)
+    if not within or not lives.keys() <= {prompt.object_id for prompt in prompts}:
+        raise SessionError("its lifetimes, divisions and prompts do not belong together")
+    return lives
+
+
+def _are_whole(*numbers: object) -> bool:
+    return {*map(type, numbers)} == {int}

@@ -98,7 +98,7 @@ def _arrays(
     if len(document) > LARGEST_DOCUMENT:
         raise SessionError(f"its prompts take more than {LARGEST_DOCUMENT} bytes; remove some")
     rows = [Row(i, t.object_id, t[i]) for t in tracks for i in t]
-    rows += [Row(i, t.object_id, frame) for t in tracks for i, frame in t.covered()]
+    rows += [Row(i, t.object_id, frame) for t in tracks for i, frame in t.hidden()]
     arrays = {"document": np.frombuffer(document, np.uint8), **to_columns(rows)}
     memories = None
     if stores_memories(model):

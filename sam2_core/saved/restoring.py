@@ -14,6 +14,7 @@ from sam2_core.saved.document import Document
 from sam2_core.saved.rows import Row
 from sam2_core.tracking import memory_file
 from sam2_core.tracking.bank import Spans
+from sam2_core.tracking.life import ALWAYS
 from sam2_core.tracking.track import ObjectTrack
 from sam2_core.types import Video
 
@@ -97,7 +98,8 @@ class SavedSession:
         """The objects with all that was known of them; all of it is stale if another model computed it."""
         own = self.document.identity == model.identity
         spans = Spans.of(model)
-        tracks = {i: ObjectTrack(i, spans) for i in self.document.objects}
+        lives = self.document.lives
+        tracks = {i: ObjectTrack(i, spans, lives.get(i, ALWAYS)) for i in self.document.objects}
         prompts = {(p.frame_index, p.object_id): p for p in self.document.prompts}
         for row in self.rows:
             frame = row.frame if own else replace(row.frame, stale=True)

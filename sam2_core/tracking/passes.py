@@ -6,6 +6,8 @@ date on it. Nothing is computed before it is asked for, so stopping is to stop i
 Whatever strikes in the middle (an interrupt, an error of the model), a later pass gives the same masks. For
 each object a frame is computed first; then its restart point is added, which changes no mask; only then are
 the mask and the place of its pass kept, see ``ObjectTrack.keep``.
+
+Outside of an object's lifetime nothing is computed; its passes end there, and go on if that is widened.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack], sharing: int = 1)
     tracks = [track for track in tracks if tracker.can_track(track)] or tracks  # none: it is said why
     tracker.renew(tracks, range(len(tracker.video)))
     for track in tracks:
-        if track.canonical_pass().forward < len(tracker.video) and not track.canonical_pass().banks:
-            track.restart_canonical_pass()  # it was saved when the video was shorter
+        if not track.canonical_pass().banks and not track.is_through(len(tracker.video)):
+            track.restart_canonical_pass()  # it was saved when the video or its lifetime was shorter
     frame_index = min(track.first for track in tracks)
     while frame_index < len(tracker.video):  # a live video grows meanwhile
         reached = [track for track in tracks if track.first <= frame_index]
@@ -47,7 +49,8 @@ def canonical(tracker: Tracker, tracks: Sequence[ObjectTrack], sharing: int = 1)
             yield frame_index
         frame_index += 1
     for frame_index in range(max(track.first for track in tracks) - 1, -1, -1):
-        standing = [track for track in tracks if track.canonical_pass().backward == frame_index]
+        living = [track for track in tracks if frame_index in track.life.frames]
+        standing = [track for track in living if track.canonical_pass().backward == frame_index]
         if standing and frame_index < tracker.oldest:
             return
         _backward(tracker, standing, frame_index, sharing)
@@ -130,7 +133,8 @@ class Correction:
 
 def _forward(tracker: Tracker, tracks: Iterable[ObjectTrack], frame_index: int, sharing: int) -> None:
     """The next frame of the canonical forward pass, for the objects whose pass stands there."""
-    standing = [t for t in tracks if t.canonical_pass().stands_at(frame_index)]
+    living = [track for track in tracks if frame_index in track.life.frames]
+    standing = [track for track in living if track.canonical_pass().stands_at(frame_index)]
     if frame_index < tracker.oldest:
         _skip_what_is_lost(tracker, standing)
         return
@@ -159,7 +163,8 @@ def _backward_bank(track: ObjectTrack, frame_index: int) -> MemoryBank:
     """The memories with which the backward pass starts or goes on; at first those of the first frames."""
     state = track.canonical_pass()
     if frame_index == track.first - 1:
-        return MemoryBank(track.spans, recent=MappingProxyType(dict(state.first_memories)))
+        lived = {i: memory for i, memory in state.first_memories.items() if i in track.life.frames}
+        return MemoryBank(track.spans, recent=MappingProxyType(lived))
     return state.banks[-1]
 
 
@@ -189,7 +194,7 @@ def _after_forward(track: ObjectTrack, frame_index: int, bank: MemoryBank) -> Ca
         return moved
     memory = bank.recent[frame_index]
     memory = memory if behind <= track.spans.memory else memory.faded()
-    # A live video grew: the backward pass would now read this memory, so it begins anew.
+    # A live video or the lifetime grew: the backward pass would now read this memory, so it begins anew.
     return replace(
         moved, backward=track.first - 1, first_memories={**state.first_memories, frame_index: memory}
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sam2_core.tracking.bank import MemoryBank
+from sam2_core.tracking.life import ALWAYS
 
 NEWEST = 8
 """How many of the newest banks are kept beside the thinned ones, whatever the budget."""
@@ -36,6 +37,21 @@ class RestartPoints:
         self._banks: dict[int, MemoryBank] = {}
         self._newest: dict[int, MemoryBank] = {}
         self._start: RestartPoint | None = None
+        self._shares = False
+
+    def copy(self) -> RestartPoints:
+        """Others of the same state; what both hold is shared until one of them changes it."""
+        other = RestartPoints(self._step)
+        self._shares = other._shares = True
+        other._interval, other._start = self._interval, self._start
+        other._banks, other._newest = self._banks, self._newest
+        return other
+
+    def _own(self) -> None:
+        """Share the points with no copy, before they change."""
+        if self._shares:
+            self._banks, self._newest = dict(self._banks), dict(self._newest)
+            self._shares = False
 
     def __len__(self) -> int:
         return len(self._banks)
@@ -46,6 +62,7 @@ class RestartPoints:
 
     def add(self, frame_index: int, bank: MemoryBank, limit: int) -> None:
         """Keep the bank after ``frame_index``, and not more than ``limit`` (at least 2) of them."""
+        self._own()
         self._newest.pop(frame_index, None)
         self._newest[frame_index] = bank
         while len(self._newest) > NEWEST:
@@ -68,12 +85,22 @@ class RestartPoints:
 
     def drop(self, frame_index: int) -> None:
         """Forget the bank after a frame whose mask is no longer the tracked one."""
+        self._own()
         self._banks.pop(frame_index, None)
         self._newest.pop(frame_index, None)
 
-    def before(self, frame_index: int) -> RestartPoint | None:
-        """The nearest point from which tracking comes to the frame; None if there is none."""
+    def before(self, frame_index: int, lived: range = ALWAYS.frames) -> RestartPoint | None:
+        """The nearest point from which tracking comes to the frame; None if there is none.
+
+        Args:
+            frame_index: the frame.
+            lived: the frames on which the object exists; points elsewhere do not count.
+        """
         points = [RestartPoint(i, bank) for i, bank in (self._banks | self._newest).items()]
         points += [self._start] if self._start else []
-        behind = [point for point in points if (frame_index - point.frame_index) * self._step > 0]
+        behind = [
+            point
+            for point in points
+            if point.frame_index in lived and (frame_index - point.frame_index) * self._step > 0
+        ]
         return min(behind, key=lambda point: abs(frame_index - point.frame_index), default=None)

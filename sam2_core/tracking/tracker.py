@@ -182,11 +182,12 @@ class Tracker:
         that the memories are the same; their masks are left alone. Each frame is encoded once, for all
         objects whose restart point lies behind it. A pass with a stride starts from the prompts alone.
         """
-        points = {
-            track: point
+        near = {
+            track: track.restart[direction].before(frame_index, track.life.frames)
             for track in tracks
-            if abs(direction) == 1 and (point := track.restart[direction].before(frame_index)) is not None
+            if abs(direction) == 1
         }
+        points = {track: point for track, point in near.items() if point is not None}
         banks = {track: point.bank for track, point in points.items()}
         farthest = max((abs(frame_index - point.frame_index) for point in points.values()), default=0)
         for between in range(frame_index - (farthest - 1) * direction, frame_index, direction):
@@ -212,6 +213,14 @@ class Tracker:
         other = track.restart[-direction]  # mostly empty: then this direction has the whole share
         other.thin(max(limit // 2, limit - len(track.restart[direction]) - 1))
         track.restart[direction].add(frame_index, bank, limit - len(other))
+
+    def rename(self, old: int, new: int) -> None:
+        """Keep the cached clicks of an object under its new id, in the place of any that were under that."""
+        self._clicks = OrderedDict(
+            ((frame_index, new if object_id == old else object_id), clicks)
+            for (frame_index, object_id), clicks in self._clicks.items()
+            if object_id != new
+        )
 
     def close(self) -> None:
         """Drop features and cached clicks."""
