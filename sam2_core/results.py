@@ -177,15 +177,23 @@ class MaskletFrame:
 
 @dataclass(frozen=True, eq=False)
 class Masklet(Mapping[int, MaskletFrame]):
-    """One object through time: a mapping from frame index to what is known there, in frame order."""
+    """One object through time: a mapping from frame index to what is known there, in frame order.
+
+    Attributes:
+        object_id: the object.
+        frames: what is known of it, by frame index.
+        mother: the object that divided into this one and others, by its id; None if there is none.
+    """
 
     object_id: int
     frames: Mapping[int, MaskletFrame]
+    mother: int | None = None
 
     def __repr__(self) -> str:
         where = f"{len(self)} frames in {min(self)}..{max(self)}" if len(self) else "no frames"
         visible = sum(frame.visible for frame in self.values())
-        return f"Masklet(object_id={self.object_id}, {where}, visible {visible})"
+        mother = "" if self.mother is None else f"mother={self.mother}, "
+        return f"Masklet(object_id={self.object_id}, {mother}{where}, visible {visible})"
 
     def __getitem__(self, frame_index: int) -> MaskletFrame:
         return self.frames[frame_index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -57,6 +58,24 @@ def any_masklets(draw: st.DrawFn, highest: int = 400, size: tuple[int, int] = (7
             source: Source = "prompted" if rng.random() < 0.2 else "propagated"
             frames[frame_index] = frame(mask, int(rng.integers(0, 5)) / 4, source)
         found[object_id] = Masklet(object_id, frames)
+    return found
+
+
+@st.composite
+def any_families(draw: st.DrawFn, highest: int = 400, size: tuple[int, int] = (7, 9)) -> dict[int, Masklet]:
+    """Short-lived objects with gaps; some are daughters of one that has ended by then, or of a stranger."""
+    ids = draw(st.lists(st.integers(1, highest), min_size=1, max_size=7, unique=True))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    found: dict[int, Masklet] = {}
+    for object_id in ids:
+        begin = draw(st.integers(0, 8))
+        frames = sorted(draw(st.sets(st.integers(begin, begin + 3), min_size=1)))
+        masks = {t: box(size, *rng.integers(0, 5, 2), *rng.integers(0, 4, 2)) for t in frames}
+        found[object_id] = masklets_of({object_id: masks}, int(rng.integers(0, 5)) / 4)[object_id]
+    spans = {i: [t for t, known in m.items() if known.encoded.area] for i, m in found.items()}
+    for i, masklet in found.items():
+        ended = [j for j in ids if j != i and max(spans[j], default=-1) < min(spans[i], default=99)]
+        found[i] = replace(masklet, mother=draw(st.sampled_from([None, highest + 1, *ended])))
     return found
 
 

@@ -53,7 +53,7 @@ def scores(masklets):
 
 
 def test_the_hook_registers_the_formats_of_the_command_line():
-    assert list(EXPORT) == ["labels", "coco", "sav", "davis", "ytvis", "ctc", "overlay"]
+    assert list(EXPORT) == ["labels", "coco", "sav", "davis", "ytvis", "ctc", "geff", "tracks", "overlay"]
 
 
 @few

@@ -1,4 +1,4 @@
-"""Writers of masklets, one module per format; each also reads what it writes (see ``read``).
+"""Writers of masklets, one module per format; those that hold the masks are read as well (see ``read``).
 
 A writer is ``export(masklets, video, folder) -> path``. Frames are those that any masklet knows, in order;
 ``watch=tqdm`` shows how many of them are written.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sam2_core.exporters import coco, ctc, davis, labels, overlay, sav, ytvis
+from sam2_core.exporters import coco, ctc, davis, geff, labels, overlay, sav, tracks, ytvis
 from sam2_core.hookspecs import Exporter, hookimpl
 
 
@@ -23,4 +23,6 @@ def sam2_register_exporters(register: Callable[[str, Exporter, str], None]) -> N
     register("davis", davis.export, "indexed PNGs with the DAVIS palette, ids up to 255")
     register("ytvis", ytvis.export, "YouTube-VIS JSON")
     register("ctc", ctc.export, "Cell Tracking Challenge: 16-bit TIFFs and res_track.txt")
+    register("geff", geff.export, "Graph Exchange File Format: a graph of objects and divisions")
+    register("tracks", tracks.export, "a table: place, size and intensities per object and frame")
     register("overlay", overlay.export, "a video with coloured masks, outlines and object numbers")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from sam2_core.errors import ExportError
 from sam2_core.exporters.files import exported, inside, make_folder, reading, remove_others
 from sam2_core.exporters.frames import check_ids, gather, known_frames, paint
 from sam2_core.exporters.labels import read_tiffs
+from sam2_core.exporters.lineage import mothers
 from sam2_core.hookspecs import Watch
 from sam2_core.results import Masklet
 from sam2_core.types import Video
@@ -41,15 +41,17 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch
 
     There is one file per frame of the video, as the challenge wants it. Where masks overlap, the higher
     score wins. A track has no gaps: an object that comes back goes on under a new label, whose parent is
-    the label before.
+    the label before. The parent of a daughter's first label is the last one of her mother, so that a mother
+    with one daughter only looks like one cell with a gap; one that is never to be seen leaves no trace.
 
     Raises:
-        ExportError: if there are more than 65535 labels, or a file cannot be written.
+        ExportError: if there are more than 65535 labels, a mother is still there when her daughter begins,
+            or a file cannot be written.
     """
     import tifffile  # with the format, not with the package
 
     check_ids(masklets, HIGHEST, "the Cell Tracking Challenge", "labels or coco")
-    target, tracks, written = Path(folder) / "ctc", _Tracks(masklets), []
+    target, tracks, written = Path(folder) / "ctc", _Tracks(masklets, mothers(masklets)), []
     known = set(known_frames(masklets))
     count = max(len(video), max(known, default=-1) + 1)
     digits = max(3, len(str(count - 1)))
@@ -70,8 +72,9 @@ def export(masklets: Mapping[int, Masklet], video: Video, folder: Path, *, watch
 class _Tracks:
     """The track table, while frames come in order."""
 
-    def __init__(self, masklets: Mapping[int, Masklet]) -> None:
+    def __init__(self, masklets: Mapping[int, Masklet], mothers: Mapping[int, int]) -> None:
         self.all: list[Track] = []
+        self._mothers = mothers
         self._current: dict[int, Track] = {}
         after = max(masklets, default=0) + 1
         self._free = (n for n in chain(range(after, HIGHEST + 1), range(1, after)) if n not in masklets)
@@ -94,7 +97,10 @@ class _Tracks:
             raise ExportError(
                 f"tracks with gaps need more than {HIGHEST} labels; use the format labels or coco"
             )
-        self._current[object_id] = Track(label, frame_index, frame_index, track.label if track else 0)
+        # A mother has ended by now, so that what she has is her last label.
+        before = track or self._current.get(self._mothers.get(object_id, 0))
+        parent = before.label if before else 0
+        self._current[object_id] = Track(label, frame_index, frame_index, parent)
         self.all.append(self._current[object_id])
         return self._current[object_id]
 
@@ -104,8 +110,11 @@ def read(path: str | Path, *, join: bool = True) -> dict[int, Masklet]:
 
     Args:
         path: the folder with the masks, or the one in which ``export`` made it.
-        join: make one object of a track and its only child, which is the same cell after a gap; two or
-            more children are a division and stay objects of their own.
+        join: make one object of a track and its only child, which is the same cell after a gap. Two or more
+            children are a division: they stay objects of their own, and know their mother. False keeps every
+            label as an object, with its parent as mother.
+
+    A parent that does not end before its child begins is neither.
 
     Raises:
         ExportError: if something is broken. A missing track table is not an error: labels are objects.
@@ -113,9 +122,14 @@ def read(path: str | Path, *, join: bool = True) -> dict[int, Masklet]:
     folder = inside(path, "ctc", "TRA")
     with reading(folder):
         table = inside(folder, "res_track.txt", "man_track.txt")
-        tracks = _read_table(table) if table != folder and join else {}
-        objects = dict(_roots(tracks))
-        return gather((t, objects.get(i, i), mask, score) for t, i, mask, score in read_tiffs(folder))
+        tracks = _read_table(table) if table != folder else {}
+        objects = dict(_roots(tracks)) if join else {label: label for label in tracks}
+        found = gather((t, objects.get(i, i), mask, score) for t, i, mask, score in read_tiffs(folder))
+    for object_id in found.keys() & tracks.keys():
+        parent = _parent(tracks, tracks[object_id])
+        if parent and (mother := objects[parent.label]) in found:
+            found[object_id] = replace(found[object_id], mother=mother)
+    return found
 
 
 def _read_table(file: Path) -> dict[int, Track]:
@@ -129,12 +143,16 @@ def _read_table(file: Path) -> dict[int, Track]:
         return tracks
 
 
-def _roots(tracks: Mapping[int, Track]) -> Iterator[tuple[int, Any]]:
+def _parent(tracks: Mapping[int, Track], track: Track) -> Track | None:
+    """The parent, if it ends before its child begins, so that a chain of them always comes to an end."""
+    parent = tracks.get(track.parent)
+    return parent if parent and parent.end < track.begin else None
+
+
+def _roots(tracks: Mapping[int, Track]) -> Iterator[tuple[int, int]]:
+    """Each label with that of the object which it is a part of: the first of a chain of only children."""
     children = Counter(track.parent for track in tracks.values())
     for label, track in tracks.items():
-        # A parent ends before its child begins, so that a chain always comes to an end.
-        while (
-            (parent := tracks.get(track.parent)) and children[parent.label] == 1 and parent.end < track.begin
-        ):
+        while (parent := _parent(tracks, track)) and children[parent.label] == 1:
             track = parent
         yield label, track.label

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import secrets
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,57 @@ def exported(path: Path) -> Iterator[Path]:
             yield temporary
     except OSError as error:
         raise ExportError(f"cannot write {str(path)!r}: {reason(error)}") from error
+
+
+@contextmanager
+def exported_folder(path: Path, parts: Collection[str]) -> Iterator[Path]:
+    """A temporary path for a folder that becomes ``path`` once the block has succeeded, as one document.
+
+    The folder that an earlier export made there goes then, and not before. Of a link, what it points at.
+
+    Args:
+        path: the folder.
+        parts: the names that such a document consists of.
+
+    Raises:
+        ExportError: if something else lies there, a folder cannot be made or written, or the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    new = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        files.make_folder(target.parent)
+        _check_document(target, parts)
+        yield new
+        _put_in_place(new, target)
+    except OSError as error:
+        raise ExportError(f"cannot write {str(path)!r}: {reason(error)}") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _check_document(target: Path, parts: Collection[str]) -> None:
+    """A folder is removed with all that is in it, so nothing of a user's may be there."""
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a file is in the place of a folder", str(target))
+    others = [name.name for name in target.iterdir() if name.name not in parts] if target.exists() else []
+    if others:
+        text = f"{min(others)!r} lies in it, which is not of an export; move it away"
+        raise FileExistsError(errno.EEXIST, text, str(target))
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    """Two renames, since no folder is renamed onto another one that holds something."""
+    if not target.exists():
+        new.replace(target)
+        return
+    old = new.with_suffix(".old.part")
+    target.replace(old)
+    try:
+        new.replace(target)
+    except BaseException:
+        old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:
