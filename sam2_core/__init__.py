@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sam2_core.automatic import Found, Seeding, automatic_prompts
     from sam2_core.errors import (
         ExportError,
         ModelError,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     )
     from sam2_core.hookspecs import hookimpl
     from sam2_core.limits import Limits
-    from sam2_core.opening import open_session
-    from sam2_core.plugins import exporter, load_model, open_video
+    from sam2_core.opening import open_session, saved_source
+    from sam2_core.plugins import Origin, exporter, fetch_model, load_model, model_names, open_video
     from sam2_core.prompts import Prompt
     from sam2_core.results import Candidate, FrameResult, Masklet, MaskletFrame, RunLengths
     from sam2_core.session import Session
@@ -39,6 +40,7 @@ __all__ = [
     "Box",
     "Candidate",
     "ExportError",
+    "Found",
     "FrameResult",
     "ImageOptions",
     "Limits",
@@ -47,11 +49,13 @@ __all__ = [
     "Masklet",
     "MaskletFrame",
     "ModelError",
+    "Origin",
     "Point",
     "Prompt",
     "PromptError",
     "RunLengths",
     "SAM2Error",
+    "Seeding",
     "Session",
     "SessionClosedError",
     "SessionError",
@@ -59,11 +63,15 @@ __all__ = [
     "SupersededError",
     "Video",
     "VideoError",
+    "automatic_prompts",
     "exporter",
+    "fetch_model",
     "hookimpl",
     "load_model",
+    "model_names",
     "open_session",
     "open_video",
+    "saved_source",
 ]
 __version__ = "0.1.0"
 
@@ -78,6 +86,7 @@ _HOMES = (
     "plugins",
     "session",
     "opening",
+    "automatic",
 )
 """Where the public names are, the lightest first."""
 

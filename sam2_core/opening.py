@@ -91,3 +91,15 @@ def _adopt(session: Session, restored: saved.SavedSession) -> None:
 
 def _is_model(model: str | Path | VideoModel) -> TypeIs[VideoModel]:
     return hasattr(model, "encode_image")
+
+
+def saved_source(path: str | Path) -> str | None:
+    """Where the video of a saved session was, or is beside it; None if it was made from an array.
+
+    Raises:
+        SessionError: if this is no saved session, or it is broken.
+    """
+    restored = saved.read(Path(path)) if saved.is_session(path) else None
+    if restored is None:
+        raise SessionError(f"{str(path)!r} is no saved session; give a file that Session.save wrote")
+    return None if restored.document.source is None else str(restored.source())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -57,6 +58,23 @@ def models(manager: pluggy.PluginManager | None = None) -> dict[str, Entry[Model
 
     (manager or default_manager()).hook.sam2_register_models(register=register)
     return found
+
+
+def model_names() -> tuple[str, ...]:
+    """The names that ``load_model`` knows; a path of a checkpoint works as well."""
+    return tuple(models())
+
+
+def fetch_model(name: str) -> Iterator[tuple[int, int]]:
+    """Download a published model, once; iterate to go on.
+
+    Yields:
+        How many bytes are here, and of how many (0 if the server does not tell).
+
+    Raises:
+        ModelError: if there is no such model, nobody delivers, or what came is damaged.
+    """
+    yield from registry.fetch(name)
 
 
 def exporters_by_name(manager: pluggy.PluginManager | None = None) -> dict[str, Entry[Exporter]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes instead; before torch
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # so a shell starts what runs in its background
@@ -61,6 +63,22 @@ def nano() -> VideoModel:
     from sam2_core import load_model
 
     return load_model("nano", device="cpu")
+
+
+@pytest.fixture
+def window(
+    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """napari with the sample data and the panel."""
+    monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "cache"))
+    viewer = make_napari_viewer(show=True)
+    viewer.open_sample("sam2-core", "timelapse")
+    from tests.napari_for_tests import Window
+
+    found = Window(viewer, qtbot)
+    found.dock()
+    yield found
+    found.close()
 
 
 @pytest.fixture

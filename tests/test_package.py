@@ -43,10 +43,10 @@ def test_nothing_loads_torch_before_a_model_is_loaded(used: str) -> None:
 
 
 PUBLIC = """
-Box Candidate ExportError FrameResult ImageOptions Limits LiveVideo Mask Masklet MaskletFrame ModelError
-Point Prompt PromptError RunLengths SAM2Error Session SessionClosedError SessionError SessionVideoError
-SupersededError Video VideoError
-exporter hookimpl load_model open_session open_video
+Box Candidate ExportError Found FrameResult ImageOptions Limits LiveVideo Mask Masklet MaskletFrame ModelError
+Origin Point Prompt PromptError RunLengths SAM2Error Seeding Session SessionClosedError SessionError
+SessionVideoError SupersededError Video VideoError
+automatic_prompts exporter fetch_model hookimpl load_model model_names open_session open_video saved_source
 """
 
 

@@ -1,0 +1,279 @@
+"""How fast the window of napari is: click to painted mask, scrubbing, and stalls while 100 objects are tracked.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/napari_window.py [--only click]
+
+Films of simulated cells are made on the spot, and the bundled model is used. A click is a mouse event on the
+canvas, its mask counts when the canvas has drawn it. A stall is the longest gap between the calls of a 5 ms
+timer in the thread of the window. Other work on the machine counts as well, so the load is printed too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.napari_for_tests import Window
+
+from sam2_napari.events import Shown, Tracked
+
+TICK = 5
+"""Milliseconds between two calls of the timer that watches the window."""
+
+
+class Bot:
+    """What ``Window`` needs of pytest-qt."""
+
+    mouseClick = staticmethod(QTest.mouseClick)
+
+    def wait(self, milliseconds: int) -> None:
+        """Let the window do what it has to do."""
+        QTest.qWait(milliseconds)
+
+    def waitUntil(self, condition: Callable[[], bool], timeout: int) -> None:
+        """Wait for something."""
+        end = time.perf_counter() + timeout / 1000
+        while not condition():
+            if time.perf_counter() > end:
+                raise TimeoutError(f"nothing happened for {timeout / 1000:.0f} s")
+            QTest.qWait(1)
+
+
+class Film:
+    """Round cells that drift, 16-bit.
+
+    Args:
+        frames: how many.
+        size: height and width.
+        grid: rows and columns of cells.
+
+    Attributes:
+        labels: the truth, ``(frames, height, width)``.
+        images: ``(frames, height, width)``.
+    """
+
+    def __init__(self, frames: int, size: tuple[int, int], grid: tuple[int, int]) -> None:
+        random = np.random.default_rng(0)
+        step = np.array(size) / grid
+        places = (np.argwhere(np.ones(grid)) + 0.5) * step + random.uniform(-3, 3, (grid[0] * grid[1], 2))
+        drift = random.uniform(-0.5, 0.5, places.shape)
+        radii = random.uniform(0.25, 0.36, len(places)) * step.min()
+        yx = np.moveaxis(np.indices(size), 0, -1)
+        self.labels = np.zeros((frames, *size), np.int32)
+        for frame in range(frames):
+            for cell, (place, radius) in enumerate(zip(places + drift * frame, radii, strict=True), 1):
+                low = np.maximum((place - radius).astype(int), 0)
+                part = tuple(slice(a, int(a + 2 * radius + 2)) for a in low)
+                inside = ((yx[part] - place) ** 2).sum(-1) < radius**2
+                self.labels[frame][part][inside] = cell
+        bright = random.uniform(2000, 6000, len(places) + 1)
+        bright[0] = 600
+        self.images = random.normal(bright[self.labels], 150).clip(0, 65535).astype(np.uint16)
+
+    def middle(self, frame: int, cell: int) -> tuple[float, float]:
+        """The centre of a cell."""
+        ys, xs = np.nonzero(self.labels[frame] == cell)
+        return float(ys.mean()), float(xs.mean())
+
+
+@contextmanager
+def opened(images: NDArray[np.uint16], *, plugin: bool = True) -> Iterator[Window]:
+    """A window with a film, and with the panel docked or not."""
+    viewer = napari.Viewer(show=True)
+    viewer.add_image(images, name="film")
+    window = Window(viewer, Bot())
+    if plugin:
+        window.dock()
+    else:
+        viewer.window._qt_window.resize(1500, 950)
+    QTest.qWait(500)
+    try:
+        yield window
+    finally:
+        window.close()
+        viewer.close()
+        QApplication.processEvents()
+
+
+class Drawn:
+    """Counts how often the canvas of a window has been drawn."""
+
+    def __init__(self, window: Window) -> None:
+        self.times, self._canvas = 0, window.canvas
+        self._canvas._scene_canvas.events.draw.connect(self._count, position="last")
+
+    def _count(self, event: Any = None) -> None:
+        self.times += 1
+
+    def wait(self, after: int, seconds: float = 30) -> None:
+        """Wait until it was drawn once more."""
+        end = time.perf_counter() + seconds
+        while self.times <= after and time.perf_counter() < end:
+            QApplication.processEvents()
+
+
+def click_to_mask(window: Window, drawn: Drawn, y: float, x: float) -> float:
+    """Seconds from a click to the canvas that shows other masks than before."""
+    masks, refreshed = window.layers.masks, []
+    masks.events.set_data.connect(lambda: refreshed.append(drawn.times))
+    before = window.labels(window.layers.frame_index)
+    start = time.perf_counter()
+    window.qtbot, bot = _NoWait(), window.qtbot
+    window.click(y, x)
+    window.qtbot = bot
+    while True:
+        QApplication.processEvents()
+        after = max(refreshed, default=10**9)
+        if drawn.times > after and not np.array_equal(before, window.labels(window.layers.frame_index)):
+            break
+        if time.perf_counter() - start > 60:
+            raise TimeoutError("no mask appeared")
+    seconds = time.perf_counter() - start
+    masks.events.set_data.callbacks = tuple(masks.events.set_data.callbacks)[1:]
+    return seconds
+
+
+class _NoWait(Bot):
+    def wait(self, milliseconds: int) -> None:
+        """Not while time is taken."""
+
+
+def clicks() -> None:
+    """The first click on a frame, and the next."""
+    film = Film(8, (1024, 1024), (6, 6))
+    first, second = [], []
+    with opened(film.images) as window:
+        drawn = Drawn(window)
+        for frame in range(8):
+            window.go_to(frame)
+            window.idle()
+            window.control.choose(2 * frame + 1)
+            y, x = film.middle(frame, 8 + frame)
+            first.append(click_to_mask(window, drawn, y, x))
+            window.idle()
+            window.control.choose(2 * frame + 2)
+            second.append(click_to_mask(window, drawn, *film.middle(frame, 15 + frame)))
+            window.idle()
+    report("click to mask, 1024 x 1024, first click of the session", first[0], "s")
+    report("click to mask, first on a frame, median of 7", float(np.median(first[1:])), "s", 0.3)
+    report("click to mask, next on it, median of 7", float(np.median(second[1:])), "s", 0.3)
+
+
+def scrub(window: Window, frames: int) -> float:
+    """Seconds per frame that is drawn."""
+    drawn, best = Drawn(window), np.inf
+    for _ in range(5):
+        window.viewer.dims.set_current_step(0, 0)
+        QTest.qWait(300)
+        start = time.perf_counter()
+        for frame in range(1, frames):
+            before = drawn.times
+            window.viewer.dims.set_current_step(0, frame)
+            drawn.wait(before)
+        best = min(best, (time.perf_counter() - start) / (frames - 1))
+    return best
+
+
+def scrubbing() -> None:
+    """50 frames with and without the plugin; masks and tracks are the truth of 100 cells."""
+    film = Film(50, (576, 720), (10, 10))
+    with opened(film.images, plugin=False) as window:
+        without = scrub(window, 50)
+    with opened(film.images) as window:
+        for frame, labels in enumerate(film.labels):
+            window.layers.show(Shown(frame, labels))
+        rows = [(cell, t, *film.middle(t, cell)) for cell in range(1, 101) for t in range(0, 50)]
+        window.layers.show_tracks(Tracked(np.array(rows), {}))
+        QTest.qWait(500)
+        beside = scrub(window, 50)
+    report("scrubbing 576 x 720 without the plugin", without, "s/frame")
+    report("scrubbing with it, 100 masks and tracks", beside, "s/frame")
+    report("ratio", beside / without, "")
+
+
+class Stalls:
+    """The longest gap between two calls of a timer, and when it was."""
+
+    def __init__(self) -> None:
+        self.calls: list[float] = []
+        self.timer = QTimer()
+        self.timer.timeout.connect(lambda: self.calls.append(time.perf_counter()))
+        self.timer.start(TICK)
+
+    def gaps(self) -> list[float]:
+        """The gaps since the last time this was asked, in seconds."""
+        found = [last - first for first, last in pairwise(self.calls)]
+        self.calls = self.calls[-1:]
+        return sorted(found)
+
+
+def many_objects() -> None:
+    """100 objects from a Labels layer, tracked over ten frames."""
+    film = Film(10, (576, 720), (10, 10))
+    with opened(film.images) as window:
+        seeds = window.viewer.add_labels(film.labels[:1], name="seeds", visible=False)
+        stalls = Stalls()
+        window.qtbot.wait(200)
+        stalls.gaps()
+        window.viewer.layers.selection.active = window.layers.points
+        start = time.perf_counter()
+        window.control.seed(seeds)
+        window.idle(600)
+        seconds, gaps = time.perf_counter() - start, stalls.gaps()
+        report("100 seeds", seconds, "s")
+        report("  longest stall", gaps[-1], "s", 0.2)
+        start = time.perf_counter()
+        window.control.track(None)
+        window.idle(600)
+        seconds, gaps = time.perf_counter() - start, stalls.gaps()
+        report("100 objects, 10 frames tracked", 10 / seconds, "frames/s")
+        report("  longest stall", gaps[-1], "s", 0.2)
+        report("  stall that one in a hundred exceeds", gaps[int(len(gaps) * 0.99)], "s")
+        start = time.perf_counter()
+        window.control.undo()
+        window.idle(600)
+        report("undo of it", time.perf_counter() - start, "s")
+        report("  longest stall", stalls.gaps()[-1], "s", 0.2)
+        stalls.timer.stop()
+
+
+def report(what: str, value: float, unit: str, mark: float | None = None) -> None:
+    """One row of the table."""
+    said = "" if mark is None else f"   mark {mark:g} {unit}: {'met' if value <= mark else 'MISSED'}"
+    print(f"{what:<58}{value:8.3f} {unit}{said}", flush=True)
+
+
+CASES = {"click": clicks, "scrub": scrubbing, "many": many_objects}
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", choices=CASES)
+    options = parser.parse_args()
+    print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SAM2_CACHE"] = folder
+        for name, measure in CASES.items():
+            if options.only in (None, name):
+                measure()
+    print(f"load of the machine {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

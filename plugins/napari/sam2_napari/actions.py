@@ -1,0 +1,203 @@
+"""What buttons and keys do; each has one name, by which ``keys`` and ``form`` know it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from napari.utils import notifications
+from qtpy.QtWidgets import QFileDialog, QMessageBox
+
+from sam2_napari import keys
+from sam2_napari.control import Control
+from sam2_napari.form import Form
+from sam2_napari.objects import ObjectTable
+
+
+class Panel(Protocol):
+    """What actions need of the widget: its fields, and the image that is worked on."""
+
+    form: Form
+    control: Control | None
+
+    def resume(self, saved: Path | None = None) -> None:
+        """Go on with a saved session on the chosen image; None for unfinished work."""
+
+
+class Actions:
+    """What a user can do, on the image that is worked on.
+
+    Args:
+        panel: the widget.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+
+    def connect(self, form: Form, objects: ObjectTable) -> None:
+        """Give each button its action."""
+        for name in (
+            "new", "all", "forward", "backward", "stop", "seed", "find", "remove", "split", "end", "begin",
+            "merge", "renumber", "divide", "undo", "redo", "help", "save", "open", "resume", "export",
+        ):  # fmt: skip
+            getattr(form, name).clicked.connect(getattr(self, BUTTONS.get(name, name)))
+        form.object.changed.connect(lambda object_id: self._with(lambda c: c.choose(object_id)))
+        form.negative.changed.connect(lambda _: self.toggle_sign())
+        objects.chosen.connect(lambda object_id: self._with(lambda c: c.choose(object_id)))
+
+    def _with(self, do: Callable[[Control], Any]) -> None:
+        if self._panel.control is None:
+            notifications.show_error("there is no image; open one, or take File > Open Sample > SAM 2")
+            return
+        do(self._panel.control)
+
+    # --- objects and clicks --------------------------------------------------------------------------
+
+    def new_object(self) -> None:
+        """The next click begins another object."""
+        self._with(Control.new_object)
+
+    def toggle_sign(self) -> None:
+        """The next clicks say: not this, or: this again."""
+        self._with(Control.toggle_sign)
+
+    def next_object(self) -> None:
+        """Choose the next object."""
+        self._with(lambda control: control.step_object(1))
+
+    def previous_object(self) -> None:
+        """Choose the object before."""
+        self._with(lambda control: control.step_object(-1))
+
+    # --- tracking ------------------------------------------------------------------------------------
+
+    def track_all(self) -> None:
+        """Track in both directions; all of the video, or the frames of the form."""
+        form = self._panel.form
+
+        def track(control: Control) -> None:
+            if form.limited.value:
+                first, last = form.first.value, form.last.value
+                here = min(max(control.layers.frame_index, first), last)
+                control.track([range(here, last + 1), range(here, first - 1, -1)], self._chosen(control))
+            else:
+                control.track(None, self._chosen(control))
+
+        self._with(track)
+
+    def track_forward(self) -> None:
+        """Track from this frame to the end."""
+        self._with(lambda control: control.track_from_here(1, self._chosen(control), self._limits()))
+
+    def track_backward(self) -> None:
+        """Track from this frame to the beginning."""
+        self._with(lambda control: control.track_from_here(-1, self._chosen(control), self._limits()))
+
+    def stop(self) -> None:
+        """Stop tracking."""
+        self._with(Control.stop)
+
+    def _chosen(self, control: Control) -> list[int] | None:
+        return [control.object_id] if self._panel.form.only.value else None
+
+    def _limits(self) -> tuple[int, int] | None:
+        form = self._panel.form
+        return (form.first.value, form.last.value) if form.limited.value else None
+
+    # --- many objects --------------------------------------------------------------------------------
+
+    def seed(self) -> None:
+        """Each object of the chosen Labels layer begins on this frame."""
+        labels = self._panel.form.seeds.value
+        if labels is None:
+            notifications.show_error(
+                "there is no other Labels layer; segment a frame with any plugin, or add one"
+            )
+            return
+        self._with(lambda control: control.seed(labels))
+
+    def find(self) -> None:
+        """Look for all objects of this frame."""
+        self._with(Control.find)
+
+    def remove(self) -> None:
+        """Remove the current object."""
+        self._with(Control.remove)
+
+    def split(self) -> None:
+        """The current object is several."""
+        self._with(Control.split)
+
+    def end_here(self) -> None:
+        """The current object is seen for the last time on this frame."""
+        self._with(lambda control: control.begin_or_end(end=True))
+
+    def begin_here(self) -> None:
+        """The current object is first seen on this frame."""
+        self._with(lambda control: control.begin_or_end(end=False))
+
+    def merge(self) -> None:
+        """The object with the number of the form is a part of the current one."""
+        self._with(lambda control: control.merge(self._panel.form.number.value))
+
+    def renumber(self) -> None:
+        """Give the current object the number of the form."""
+        self._with(lambda control: control.renumber(self._panel.form.number.value))
+
+    def divide(self) -> None:
+        """On this frame the current object ends, and its daughters begin."""
+        daughters = [int(text) for text in re.findall(r"\d+", self._panel.form.daughters.value)]
+        if not daughters:
+            notifications.show_error(
+                "write the numbers of the daughters beside the button, such as 4, 5; click each on this frame"
+            )
+            return
+        self._with(lambda control: control.divide(daughters))
+
+    # --- undo, files, help ---------------------------------------------------------------------------
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        self._with(Control.undo)
+
+    def redo(self) -> None:
+        """Do it again."""
+        self._with(lambda control: control.undo(again=True))
+
+    def save(self) -> None:
+        """Ask for a file, and save the session there."""
+        path, _ = QFileDialog.getSaveFileName(self._panel, "Save the session", "", "SAM 2 session (*.sam2)")
+        if path:
+            self._with(lambda control: control.save(Path(path).with_suffix(".sam2")))
+
+    def open(self) -> None:
+        """Ask for a saved session, and go on with it on the chosen image."""
+        path, _ = QFileDialog.getOpenFileName(self._panel, "Open a session", "", "SAM 2 session (*.sam2)")
+        if path:
+            self._panel.resume(Path(path))
+
+    def resume(self) -> None:
+        """Go on with unfinished work on this image."""
+        self._panel.resume()
+
+    def export(self) -> None:
+        """Ask for a folder, and write the chosen formats there."""
+        folder = QFileDialog.getExistingDirectory(self._panel, "Export into this folder")
+        if folder:
+            self._with(lambda control: control.export(self._panel.form.formats.value, Path(folder)))
+
+    def help(self) -> None:
+        """All keys."""
+        box = QMessageBox(self._panel)
+        box.setWindowTitle("SAM 2: keys")
+        box.setText(keys.help_text())
+        box.setModal(False)
+        box.show()
+
+
+BUTTONS = {
+    "new": "new_object", "all": "track_all", "forward": "track_forward", "backward": "track_backward",
+    "end": "end_here", "begin": "begin_here",
+}  # fmt: skip

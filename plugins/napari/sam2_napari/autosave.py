@@ -1,0 +1,27 @@
+"""Where the work on an image is kept, so that a crash loses none of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from sam2_core import Video
+
+
+def folder() -> Path:
+    """The folder of autosaves: of the variable SAM2_CACHE, or ``~/.cache/sam2-core``."""
+    return Path(os.environ.get("SAM2_CACHE") or "~/.cache/sam2-core").expanduser() / "napari"
+
+
+def place(video: Video, name: str, origin: str) -> Path:
+    """The file of the work on a video: the same for the same name, place and size.
+
+    Args:
+        video: the frames.
+        name: of the image layer.
+        origin: the file that it came from; empty if it is not known.
+    """
+    height, width = video.size
+    said = f"{name}|{origin}|{len(video)}x{height}x{width}"
+    return folder() / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.sam2"

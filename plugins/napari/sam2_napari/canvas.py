@@ -1,0 +1,38 @@
+"""Where masks are painted for the window: one array that the Labels layer shows."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from sam2_napari.axes import Axes
+
+IN_MEMORY = 4 * 2**30
+"""Bytes of an array in memory; pages of frames without masks take none. Larger ones lie on the disk."""
+
+
+def canvas(axes: Axes) -> Any:
+    """An array of zeros for masks over an image; all its channels show the same masks.
+
+    Args:
+        axes: of the image.
+    """
+    shape = axes.shape
+    planes = tuple(1 if axis == axes.channel else n for axis, n in enumerate(shape))
+    if np.prod(planes, dtype=np.float64) * 4 > IN_MEMORY:
+        return _on_disk(shape)
+    array = np.zeros(planes, np.int32)
+    if axes.channel is None:
+        return array
+    strides = tuple(0 if axis == axes.channel else n for axis, n in enumerate(array.strides))
+    return np.lib.stride_tricks.as_strided(array, shape, strides)  # what one channel shows, all show
+
+
+def _on_disk(shape: tuple[int, ...]) -> Any:
+    import zarr  # with a film that needs it
+
+    folder = tempfile.mkdtemp(prefix="sam2-masks-")
+    chunks = (*(1 for _ in shape[:-2]), *shape[-2:])
+    return zarr.create_array(folder, shape=shape, chunks=chunks, dtype="int32", fill_value=0)

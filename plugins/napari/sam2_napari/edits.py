@@ -1,0 +1,128 @@
+"""What a user asks of whole objects: seeds, remove, merge, split, re-number, divide, begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_core import Point, Prompt, PromptError, automatic_prompts
+from sam2_napari.convert import split_mask
+from sam2_napari.events import Event, Progress, Said
+from sam2_napari.workspace import Pace, Workspace
+
+
+def seed(workspace: Workspace, frame_index: int, labels: NDArray[np.integer]) -> Iterator[Event]:
+    """Every object of a label image becomes an object, under its own number where that is free.
+
+    Objects that lie mostly on one that is known on this frame are left out: those are followed already.
+    """
+    session = workspace.session
+    if labels.shape != session.video.size:
+        raise PromptError(
+            f"the labels are {labels.shape[1]} x {labels.shape[0]} pixels, the frame is "
+            f"{session.video.size[1]} x {session.video.size[0]}; choose labels of this image"
+        )
+    known = session.result(frame_index).label_image() > 0
+    ids = [int(i) for i in np.unique(labels) if i > 0]
+    if not ids:
+        raise PromptError(f"the labels are empty on frame {frame_index}; go to a frame where they are not")
+    added, pace = 0, Pace(len(ids))
+    step = workspace.begin("seeds")
+    try:
+        for done, label in enumerate(ids, 1):
+            mask = labels == label
+            if known[mask].mean() < 0.5:
+                object_id = label if label not in session.object_ids else workspace.free_id(ids)
+                session.add_prompt(Prompt(frame_index, object_id, mask=mask))
+                added += 1
+            yield Progress(done, len(ids), pace.left(done))
+    finally:
+        if not added:
+            workspace.drop(step)
+    yield from workspace.frame(frame_index)
+    yield Said(f"{added} objects begin on frame {frame_index}; {len(ids) - added} were known already")
+
+
+def find(workspace: Workspace, frame_index: int) -> Iterator[Event]:
+    """Look for all objects of a frame that are not known yet."""
+    session, pace, last = workspace.session, Pace(1), None
+    for last in automatic_prompts(session, frame_index):
+        part = last.done / last.total if last.total else 1
+        yield Progress(last.done, last.total, pace.left(part))
+    prompts = () if last is None else last.prompts
+    if prompts:
+        with workspace.step("automatic seeds"):
+            for prompt in prompts:
+                session.add_prompt(prompt)
+    yield from workspace.frame(frame_index)
+    yield Said(f"{len(prompts)} objects were found on frame {frame_index}")
+
+
+def remove(workspace: Workspace, object_id: int, frame_index: int) -> Iterator[Event]:
+    """Remove an object with its prompts and masks."""
+    with workspace.step(f"removal of object {object_id}"):
+        workspace.session.remove_object(object_id)
+    yield from workspace.changed(frame_index)
+
+
+def renumber(workspace: Workspace, old: int, new: int, frame_index: int) -> Iterator[Event]:
+    """Give an object another number, all else stays."""
+    with workspace.step(f"new number {new} of object {old}"):
+        workspace.session.rename_object(old, new)
+    yield from workspace.changed(frame_index)
+
+
+def merge(workspace: Workspace, kept: int, other: int, frame_index: int) -> Iterator[Event]:
+    """Two objects that are one: on this frame the first is both masks together, the second goes."""
+    session = workspace.session
+    with workspace.step(f"merger of objects {kept} and {other}"):
+        masks = dict(session.result(frame_index, [kept, other]))
+        both = np.logical_or.reduce(list(masks.values()))
+        session.remove_object(other)
+        session.add_prompt(Prompt(frame_index, kept, mask=both))
+    yield from workspace.changed(frame_index)
+
+
+def split(workspace: Workspace, object_id: int, frame_index: int, points: Sequence[Point]) -> Iterator[Event]:
+    """One object that is several: on this frame each part of its mask is an object, the largest keeps the id.
+
+    Args:
+        workspace: the session.
+        object_id: the object.
+        frame_index: the frame.
+        points: one in each part; none to go by the shape of the mask.
+    """
+    session = workspace.session
+    mask = dict(session.result(frame_index, [object_id])).get(object_id)
+    if mask is None or not mask.any():
+        raise PromptError(
+            f"object {object_id} has no mask on frame {frame_index}; go to a frame where it has"
+        )
+    parts = split_mask(mask, points)
+    with workspace.step(f"split of object {object_id}"):
+        session.add_prompt(Prompt(frame_index, object_id, mask=parts[0]))
+        new = []
+        for part in parts[1:]:
+            new.append(workspace.free_id())
+            session.add_prompt(Prompt(frame_index, new[-1], mask=part))
+    yield from workspace.frame(frame_index)
+    yield Said(f"object {object_id} was split; new: {', '.join(map(str, new))}")
+
+
+def divide(workspace: Workspace, mother: int, daughters: Sequence[int], frame_index: int) -> Iterator[Event]:
+    """From this frame on the mother is gone, and the daughters are there."""
+    with workspace.step(f"division of object {mother}"):
+        workspace.session.divide(frame_index, mother, daughters)
+    yield from workspace.changed(frame_index)
+
+
+def begin_or_end(workspace: Workspace, object_id: int, frame_index: int, *, end: bool) -> Iterator[Event]:
+    """The object is first seen on this frame, or with ``end`` seen on it for the last time."""
+    session = workspace.session
+    there = session.lifetime(object_id)
+    frames = range(there.start, frame_index + 1) if end else range(frame_index, there.stop)
+    with workspace.step(f"{'end' if end else 'begin'} of object {object_id}"):
+        session.set_lifetime(object_id, frames)
+    yield from workspace.changed(frame_index)

@@ -1,0 +1,36 @@
+"""Saving and exporting, in the thread of the session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sam2_core import SessionError, exporter
+from sam2_napari.events import Event, Progress, Said
+from sam2_napari.workspace import Workspace
+
+
+def save(workspace: Workspace, path: Path) -> Iterator[Event]:
+    """Save the session to a file; dropping it on napari's window opens it again."""
+    workspace.session.save(path)
+    yield Said(f"saved as {path}")
+
+
+def export(workspace: Workspace, formats: Sequence[str], folder: Path) -> Iterator[Event]:
+    """Write what is known in these formats, each into the folder."""
+    session, written = workspace.session, []
+    masklets = session.masklets()
+    if not masklets:
+        raise SessionError("there is nothing to export; click on an object first")
+    for done, name in enumerate(formats):
+        yield Progress(done, len(formats))
+        written.append(exporter(name)(masklets, session.video, folder))
+    yield Said(f"written: {', '.join(map(str, written))}")
+
+
+def keep(workspace: Workspace, path: Path) -> Iterator[Event]:
+    """Save the session in case of a crash; without a word, and without an empty one."""
+    if workspace.session.object_ids:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        workspace.session.save(path)
+    yield from ()

@@ -1,0 +1,35 @@
+"""The models: each is loaded once for all windows, away from the window; torch comes with the first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from sam2_core import fetch_model, load_model, model_names
+
+_loaded: dict[tuple[str, str], Any] = {}
+_lock = threading.Lock()
+
+
+def names() -> tuple[str, ...]:
+    """The models that there are, the bundled one first."""
+    return tuple(sorted(model_names(), key=lambda name: name != "nano"))
+
+
+def load(name: str, device: str) -> Any:
+    """A model that is ready; whoever asks for it while it is being loaded waits for that.
+
+    Raises:
+        ModelError: if it is not here, or does not fit; the message says what to do.
+    """
+    with _lock:
+        if (name, device) not in _loaded:
+            _loaded.clear()  # one at a time: they are large
+            _loaded[name, device] = load_model(name, device)
+        return _loaded[name, device]
+
+
+def fetch(name: str) -> Iterator[tuple[int, int]]:
+    """Download a model; gives the bytes that are here, and all (0 if that is not known)."""
+    yield from fetch_model(name)

@@ -1,0 +1,56 @@
+"""Saved sessions, dropped on napari's window: the panel goes on with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.layers import Image
+from napari.utils import notifications
+
+from sam2_core import SAM2Error, saved_source
+from sam2_napari.widget import SegmentAndTrack
+
+NOTHING: list[tuple[None]] = [(None,)]
+"""What a reader gives that adds no layer of its own."""
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None]]] | None:
+    """The reader of one saved session; None for anything else."""
+    return read if isinstance(path, str) and path.endswith(".sam2") and Path(path).is_file() else None
+
+
+def read(path: str) -> list[tuple[None]]:
+    """Open the image of a saved session if it is not there, and go on with the session in the panel."""
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise RuntimeError("a saved session is opened in a window of napari; start napari first")
+    try:
+        source = saved_source(path)
+    except SAM2Error as error:
+        notifications.show_error(str(error))
+        return NOTHING
+    panel = _panel(viewer)
+    image = _opened_from(viewer, source)
+    if image is None and source is not None and Path(source).exists():
+        viewer.open(source)
+        image = _opened_from(viewer, source)
+    if image is not None:
+        panel.choose(image)
+    panel.resume(Path(path))
+    return NOTHING
+
+
+def _panel(viewer: Any) -> SegmentAndTrack:
+    panel: SegmentAndTrack
+    _, panel = viewer.window.add_plugin_dock_widget("sam2-core", "Segment and track")
+    return panel
+
+
+def _opened_from(viewer: Any, source: str | None) -> Image | None:
+    for layer in viewer.layers:
+        if isinstance(layer, Image) and source is not None and str(layer.source.path) == source:
+            return layer
+    return None

@@ -1,0 +1,135 @@
+"""What a user asks of a session: prompts, tracking, undo; generators that tell what has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_core import Box, Point, Prompt, PromptError, SupersededError
+from sam2_napari.events import Event, Progress, Said
+from sam2_napari.workspace import Pace, Workspace
+
+
+def draw(
+    workspace: Workspace, frame_index: int, object_id: int, points: Sequence[Point], box: Box | None
+) -> Iterator[Event]:
+    """All points and the box that are drawn for an object on a frame; none takes the prompt back."""
+    with workspace.step(f"prompt of object {object_id}"):
+        if points or box:
+            workspace.session.add_prompt(_drawn(workspace, frame_index, object_id, tuple(points), box))
+        else:
+            _forget(workspace, frame_index, object_id)
+    # An object whose last prompt goes, goes from all frames.
+    yield from workspace.frame(frame_index) if points or box else workspace.changed(frame_index)
+
+
+def _drawn(
+    workspace: Workspace, frame_index: int, object_id: int, points: tuple[Point, ...], box: Box | None
+) -> Prompt:
+    """The prompt that says what is drawn; points on a mask that is there already correct that mask."""
+    session, existing = workspace.session, workspace.prompt(frame_index, object_id)
+    if box is not None or not points:
+        return Prompt(frame_index, object_id, points, box)
+    if existing is not None and existing.encoded_previous is not None:
+        # The first point was not drawn: it says which object the mask means, see Session.correction.
+        anchored = (existing.points[0], *points)
+        return Prompt(frame_index, object_id, anchored, previous=existing.encoded_previous)
+    painted = existing is not None and existing.encoded_mask is not None
+    tracked = existing is None and object_id in session.object_ids
+    if painted or (tracked and session.result(frame_index, [object_id]).visible.any()):
+        return session.correction(frame_index, object_id, *points)
+    if not any(point.positive for point in points):
+        raise PromptError(
+            f"object {object_id} has no mask on frame {frame_index} yet; click on the object first"
+        )
+    return Prompt(frame_index, object_id, points)
+
+
+def _forget(workspace: Workspace, frame_index: int, object_id: int) -> None:
+    """Take a prompt back; of a mask that was painted and then corrected, the painted mask stays."""
+    session, existing = workspace.session, workspace.prompt(frame_index, object_id)
+    if existing is None:
+        return
+    base = existing.encoded_previous
+    session.remove_prompt(frame_index, object_id)
+    tracked = object_id in session.object_ids and frame_index in session.masklets()[object_id]
+    if base is not None and not tracked:
+        session.add_prompt(Prompt(frame_index, object_id, mask=base))
+
+
+def paint(workspace: Workspace, frame_index: int, labels: NDArray[np.int32]) -> Iterator[Event]:
+    """What a user painted: each object whose pixels he changed has the painted mask as its prompt there."""
+    session = workspace.session
+    shown = workspace.labels(session.result(frame_index))
+    changed = np.unique(np.stack([labels, shown])[:, labels != shown])
+    erased = []
+    with workspace.step("painting"):
+        for object_id in changed[changed > 0].tolist():
+            mask = labels == object_id
+            if mask.any():
+                session.add_prompt(Prompt(frame_index, object_id, mask=mask))
+            elif object_id in session.object_ids:
+                erased.append(object_id)
+    workspace.repaint(frame_index)
+    yield from workspace.frame(frame_index)
+    if erased:
+        names = ", ".join(map(str, erased))
+        yield Said(
+            f"object {names} cannot be erased from frame {frame_index} alone; "
+            "remove it, or let it end or begin here"
+        )
+
+
+def track(
+    workspace: Workspace, name: str, ranges: Sequence[range] | None, object_ids: Sequence[int] | None
+) -> Iterator[Event]:
+    """Track objects, one step of undo for all of it.
+
+    Args:
+        workspace: the session.
+        name: what undo calls it.
+        ranges: frames, each range in its direction; None for the canonical result of the whole video.
+        object_ids: the objects; None for all.
+    """
+    step, seen = workspace.begin(name), 0
+    try:
+        for frames in [None] if ranges is None else ranges:
+            for event in _through(workspace, frames, object_ids):
+                seen += 1
+                yield event
+    finally:  # what was done until it was stopped, or failed, is kept and can be undone
+        if not seen:
+            workspace.drop(step)
+
+
+def _through(workspace: Workspace, frames: range | None, object_ids: Sequence[int] | None) -> Iterator[Event]:
+    session = workspace.session
+    total = len(session.video) if frames is None else len(frames)
+    pace, seen = Pace(total), set()
+    while True:
+        ids = None if object_ids is None else [i for i in object_ids if i in session.object_ids]
+        try:
+            for result in session.propagate(frames, object_ids=ids):
+                seen.add(result.frame_index)
+                if (shown := workspace.shown(session.result(result.frame_index))) is not None:
+                    yield shown
+                yield Progress(len(seen), total, pace.left(len(seen)))
+        except SupersededError:
+            continue  # a click passed between two frames; frames that are up to date cost nothing
+        return
+
+
+def undo(workspace: Workspace, frame_index: int, *, again: bool = False) -> Iterator[Event]:
+    """Take the last step back, or with ``again`` do it once more."""
+    name = workspace.redo() if again else workspace.undo()
+    if name is None:
+        yield Said("there is nothing to do again" if again else "there is nothing to undo")
+    yield from workspace.changed(frame_index)
+
+
+def show_all(workspace: Workspace, frame_index: int | None) -> Iterator[Event]:
+    """Show all that the session holds, the frame that the user looks at first; None: it holds nothing."""
+    if frame_index is not None:
+        yield from workspace.changed(frame_index)

@@ -1,0 +1,169 @@
+"""A real window of napari, driven as a user would: clicks on the canvas, keys, buttons."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+CELLS = tifffile.imread(Path(__file__).parents[1] / "sam2_core" / "samples" / "timelapse_cells.tif")
+FIRST, SECOND, THIRD = (int(i) for i in np.unique(CELLS[0])[1:4])
+
+NO_SCREEN = (
+    "a window needs a screen: apt-get install xvfb and what the Makefile lists under WINDOW, then 'make test'"
+)
+
+
+def needs_a_screen() -> None:
+    """Skip where no window can open; with CI set this is a failure, see ``tests/skips.py``."""
+    if not os.environ.get("DISPLAY") and shutil.which("Xvfb") is None:
+        pytest.skip(NO_SCREEN)
+
+
+class Window:
+    """The window with the panel docked.
+
+    Args:
+        viewer: a viewer that is shown.
+        qtbot: of pytest-qt.
+    """
+
+    def __init__(self, viewer: Any, qtbot: Any) -> None:
+        self.viewer, self.qtbot = viewer, qtbot
+        self.panel: Any = None
+
+    def dock(self) -> Any:
+        """Open the panel from the plugin's menu entry, and wait for its model."""
+        _, self.panel = self.viewer.window.add_plugin_dock_widget("sam2-core", "Segment and track")
+        self.qtbot.wait(50)
+        self.viewer.window._qt_window.resize(1500, 950)
+        self.qtbot.wait(50)
+        self.viewer.reset_view()
+        if self.panel.control is not None:
+            self.idle()
+            self.go_to(0)
+        return self.panel
+
+    def close(self) -> None:
+        """Let go of the session, so that no thread outlives the test."""
+        if self.panel is not None:
+            self.panel.close_session(wait=30)
+
+    @property
+    def control(self) -> Any:
+        """What works on the image."""
+        return self.panel.control
+
+    @property
+    def layers(self) -> Any:
+        """The layers in which is drawn."""
+        return self.control.layers
+
+    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait for something."""
+        self.qtbot.waitUntil(condition, timeout=int(seconds * 1000))
+
+    def idle(self, seconds: float = 120) -> None:
+        """Wait until all that was asked is done, and shown."""
+        self.qtbot.wait(30)  # strokes and shapes tell of themselves a moment later
+        self.until(lambda: not self.control.engine.busy, seconds)
+        self.qtbot.wait(30)
+
+    def go_to(self, frame_index: int) -> None:
+        """Move the slider."""
+        self.layers.go_to(frame_index)
+        self.qtbot.wait(20)
+
+    # --- the canvas --------------------------------------------------------------------------------
+
+    @property
+    def canvas(self) -> Any:
+        return self.viewer.window._qt_viewer.canvas  # private, but there is no other way to its widget
+
+    def on_canvas(self, y: float, x: float) -> Any:
+        """Where a pixel of the image lies on the canvas."""
+        from qtpy.QtCore import QPoint
+
+        image = self.control.image
+        node = self.canvas.layer_to_visual[self.viewer.layers[image.name]].node
+        mapped = node.transforms.get_transform("visual", "canvas").map([x, y, 0, 1])
+        return QPoint(round(mapped[0]), round(mapped[1]))
+
+    def click(self, y: float, x: float, *, control: bool = False) -> None:
+        """Click on a pixel of the image with the left button."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        keys = Qt.KeyboardModifier.ControlModifier if control else Qt.KeyboardModifier.NoModifier
+        place = self.on_canvas(y, x)
+        QTest.mouseMove(self.canvas.native, place)
+        QTest.mouseClick(self.canvas.native, Qt.MouseButton.LeftButton, keys, place)
+        self.qtbot.wait(20)
+
+    def drag(self, *places: tuple[float, float]) -> None:
+        """Press on the first pixel, move over the others, release on the last."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        points = [self.on_canvas(y, x) for y, x in places]
+        QTest.mouseMove(self.canvas.native, points[0])
+        QTest.mousePress(self.canvas.native, left, none, points[0])
+        for first, last in pairwise(points):
+            for part in np.linspace(0, 1, 6)[1:]:
+                QTest.mouseMove(self.canvas.native, first + (last - first) * float(part))
+                self.qtbot.wait(5)
+        QTest.mouseRelease(self.canvas.native, left, none, points[-1])
+        self.qtbot.wait(20)
+
+    def press(self, key: str) -> None:
+        """Press a key, such as "Shift+F", on the canvas."""
+        from qtpy.QtGui import QKeySequence
+        from qtpy.QtTest import QTest
+
+        combination = QKeySequence.fromString(key)[0]
+        QTest.keyClick(self.canvas.native, combination.key(), combination.keyboardModifiers())
+        self.qtbot.wait(20)
+
+    def push(self, name: str) -> None:
+        """Push a button of the panel."""
+        from qtpy.QtCore import Qt
+
+        button = getattr(self.panel.form, name).native
+        for index in range(self.panel.tabs.count()):
+            if self.panel.tabs.widget(index).isAncestorOf(button):
+                self.panel.tabs.setCurrentIndex(index)
+        self.qtbot.wait(20)
+        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        self.qtbot.wait(20)
+
+    # --- what is shown -----------------------------------------------------------------------------
+
+    def labels(self, frame_index: int) -> NDArray[np.int32]:
+        """The labels of a frame, as the layer holds them."""
+        index = self.layers.axes.index(frame_index, self.layers.position)
+        return np.array(self.layers.masks.data[index])
+
+    def status(self) -> str:
+        """What the panel says."""
+        return str(self.panel.form.status.value)
+
+
+def middle(frame: int, cell: int) -> tuple[float, float]:
+    """Where a cell of the truth is: y and x."""
+    ys, xs = np.nonzero(CELLS[frame] == cell)
+    return float(ys.mean()), float(xs.mean())
+
+
+def overlap(labels: Any, label: int, frame: int, cell: int) -> float:
+    """The IoU of a label with a cell of the truth."""
+    mine, truth = labels == label, CELLS[frame] == cell
+    return float((mine & truth).sum() / (mine | truth).sum())

@@ -1,0 +1,44 @@
+"""The way of the README through a real window; with SAM2_TOUR it leaves the pictures that the README shows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.napari_for_tests import FIRST, SECOND, Window, middle, needs_a_screen, overlap
+
+needs_a_screen()
+
+
+def test_the_way_of_the_readme(window: Window, tmp_path: Path) -> None:
+    pictures = Path(os.environ.get("SAM2_TOUR") or tmp_path / "tour")
+    pictures.mkdir(parents=True, exist_ok=True)
+
+    def picture(name: str) -> None:
+        window.qtbot.wait(200)
+        shot = window.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
+        assert shot.max() > 200
+        assert np.std(shot) > 20  # a window, and not a black canvas
+        Image.fromarray(shot).save(pictures / f"{name}.png")
+
+    picture("1-sample")
+    window.click(*middle(0, FIRST))
+    window.press("N")
+    window.click(*middle(0, SECOND))
+    window.idle()
+    picture("2-two-clicks")
+    window.press("G")
+    window.idle()
+    window.go_to(12)
+    picture("3-tracked")
+    assert overlap(window.labels(12), 1, 12, FIRST) > 0.5
+    assert overlap(window.labels(12), 2, 12, SECOND) > 0.5
+    window.control.export(["ctc", "tracks"], tmp_path / "cells")
+    window.idle()
+    assert (tmp_path / "cells" / "ctc" / "res_track.txt").read_text().splitlines() == ["1 0 15 0", "2 0 15 0"]
+    window.press("H")
+    window.qtbot.wait(200)
+    picture("4-exported")
