@@ -212,7 +212,7 @@ def collect(results: Iterable[FrameResult]) -> dict[int, Masklet]:
     """Gather the results of a propagation into masklets; of one frame the last result stays.
 
     For whoever has the results and not the session: a client of another process, a host that keeps its own
-    copy. A result does not say which masks were prompted; all count as propagated.
+    copy. A result does not say which masks were prompted: all count as propagated. Nor does it name mothers.
     """
     frames: dict[int, dict[int, MaskletFrame]] = {}
     for result in results:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sam2_core import Masklet, Prompt, Session
 from tests.hashing_for_tests import Hashing, Number, Numbers
-from tests.sessions_for_tests import same
+from tests.sessions_for_tests import click, same
+from tests.videos_for_tests import Disks
 
 FRAMES = 10
 
@@ -25,6 +26,10 @@ class Storing(Hashing):
 
     def memory_from(self, arrays: Mapping[str, NDArray[np.int64]]) -> Number:
         return Number(*map(int, arrays["number"]))
+
+
+Open = Callable[[Disks], Session]
+"""Opens a session of the model that is tested."""
 
 
 def opened(frames: int = FRAMES) -> Session:
@@ -120,6 +125,14 @@ class Biography:
         if self.prompts:
             list(session.propagate())
         return session.masklets()
+
+
+def family(session: Session) -> Session:
+    """Object 1 was clicked on frame 2, objects 2 and 3 on frames 6 and 7; all are tracked."""
+    for prompt in (click(2), click(6, 2), click(7, 3, disk=1)):
+        session.add_prompt(prompt)
+    list(session.propagate())
+    return session
 
 
 def alike(first: dict[int, Masklet], second: dict[int, Masklet]) -> bool:

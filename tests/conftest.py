@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from sam2_core import Session
 from sam2_core.hookspecs import VideoModel
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 from tests.videos_for_tests import Disks
@@ -63,6 +64,29 @@ def nano() -> VideoModel:
     from sam2_core import load_model
 
     return load_model("nano", device="cpu")
+
+
+@pytest.fixture(params=MODELS)
+def open_it(request: pytest.FixtureRequest) -> Iterator[Callable[[Disks], Session]]:
+    """Opens sessions of each model, which say how often it was called."""
+    from sam2_core import open_session
+    from tests.models_for_tests import Counting
+
+    sessions: list[Session] = []
+
+    def open_one(video: Disks) -> Session:
+        sessions.append(open_session(video, model=Counting(model(request.param))))
+        return sessions[-1]
+
+    yield open_one
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def session(open_it: Callable[[Disks], Session]) -> Session:
+    """A session of each model on two moving disks."""
+    return open_it(Disks())
 
 
 @pytest.fixture

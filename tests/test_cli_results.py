@@ -312,7 +312,7 @@ def test_segment_writes_what_was_prompted_in_a_saved_session_and_nothing_else(
 def test_every_format_shows_its_progress_on_a_terminal(
     source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    formats = ["labels", "coco", "sav", "davis", "ytvis", "ctc", "overlay"]
+    formats = ["labels", "coco", "sav", "davis", "ytvis", "ctc", "overlay", "tracks", "geff"]
     assert track(source, *CLICK, "--format", ",".join(formats)) == 0
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

@@ -3,7 +3,7 @@
 Result and reference are written as the challenge wants them, into a folder that lives as long as it takes,
 and compared by ``ctc_metrics``, which agrees with the challenge's own programs. Its HOTA and IDF1 do not
 agree with those of multi-object tracking (one threshold, another match), and are not asked for; nor are
-measures of divisions, since nothing here predicts any.
+measures of divisions, since no protocol predicts any.
 """
 
 from __future__ import annotations

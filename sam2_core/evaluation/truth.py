@@ -73,8 +73,8 @@ class Truth:
     def _fitted(self, masklet: Masklet, size: tuple[int, int]) -> Masklet:
         if all(known.encoded.size == size for known in masklet.values()):
             return masklet
-        return Masklet(
-            masklet.object_id, {t: self._cut(masklet, t, known, size) for t, known in masklet.items()}
+        return replace(
+            masklet, frames={t: self._cut(masklet, t, known, size) for t, known in masklet.items()}
         )
 
     def _cut(
@@ -92,7 +92,7 @@ class Truth:
         """What is annotated on some of the frames; objects that are never to be seen there are left out."""
         among = set(frames) & set(self.frames)
         kept = {
-            i: Masklet(i, {t: known for t, known in masklet.items() if t in among})
+            i: replace(masklet, frames={t: known for t, known in masklet.items() if t in among})
             for i, masklet in self.objects.items()
         }
         seen = {i: m for i, m in kept.items() if any(known.encoded.area for known in m.values())}
