@@ -15,7 +15,8 @@ import tifffile
 from numpy.typing import NDArray
 
 CELLS = tifffile.imread(Path(__file__).parents[1] / "sam2_core" / "samples" / "timelapse_cells.tif")
-FIRST, SECOND, THIRD = (int(i) for i in np.unique(CELLS[0])[1:4])
+NUMBERS = np.unique(CELLS[0])[1:].tolist()
+FIRST, SECOND, THIRD = NUMBERS[:3]
 
 NO_SCREEN = (
     "a window needs a screen: apt-get install xvfb and what the Makefile lists under WINDOW, then 'make test'"
@@ -102,6 +103,7 @@ class Window:
         from qtpy.QtCore import Qt
         from qtpy.QtTest import QTest
 
+        self.dismiss()
         keys = Qt.KeyboardModifier.ControlModifier if control else Qt.KeyboardModifier.NoModifier
         place = self.on_canvas(y, x)
         QTest.mouseMove(self.canvas.native, place)
@@ -152,6 +154,23 @@ class Window:
         index = self.layers.axes.index(frame_index, self.layers.position)
         return np.array(self.layers.masks.data[index])
 
+    def told(self) -> list[str]:
+        """What napari's notifications have said since this was asked last."""
+        from napari.utils.notifications import notification_manager
+
+        found = [record.message for record in notification_manager.records]
+        notification_manager.records.clear()
+        return found
+
+    def dismiss(self) -> None:
+        """Close the notifications, which lie on the canvas."""
+        from napari._qt.dialogs.qt_notification import NapariQtNotification
+
+        for popup in self.viewer.window._qt_window.findChildren(NapariQtNotification):
+            popup.timer_stop()
+            popup.close()
+            popup.setParent(None)
+
     def status(self) -> str:
         """What the panel says."""
         return str(self.panel.form.status.value)
@@ -167,3 +186,13 @@ def overlap(labels: Any, label: int, frame: int, cell: int) -> float:
     """The IoU of a label with a cell of the truth."""
     mine, truth = labels == label, CELLS[frame] == cell
     return float((mine & truth).sum() / (mine | truth).sum())
+
+
+def click_cells(window: Window, count: int) -> None:
+    """Click so many cells of frame 0, each as an object of its own."""
+    window.viewer.layers.selection.active = window.layers.points
+    for number, cell in enumerate(NUMBERS[:count], 1):
+        window.control.choose(number)
+        window.click(*middle(0, cell))
+    window.idle()
+    assert len(window.control.document.objects) == count

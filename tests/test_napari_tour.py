@@ -1,4 +1,4 @@
-"""The way of the README through a real window; with SAM2_TOUR it leaves the pictures that the README shows."""
+"""The way of the README through a real window; SAM2_TOUR names the folder for the pictures that it shows."""
 
 from __future__ import annotations
 

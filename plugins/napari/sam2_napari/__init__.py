@@ -10,5 +10,6 @@
     convert             points and rectangles of layers, and prompts
     layers              the layers in which a user draws and in which masks appear
     control             between the two: what is drawn becomes a task, what is told becomes a picture
+    sessions            the images that were worked on, each with its session
     keys, widget        the keys, and the panel with a button for each
 """

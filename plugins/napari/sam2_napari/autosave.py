@@ -25,3 +25,21 @@ def place(video: Video, name: str, origin: str) -> Path:
     height, width = video.size
     said = f"{name}|{origin}|{len(video)}x{height}x{width}"
     return folder() / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.sam2"
+
+
+def aside(file: Path) -> Path:
+    """Where the work before this one is kept."""
+    return file.with_name(f"{file.stem}-before.sam2")
+
+
+def put_aside(file: Path) -> Path | None:
+    """Move what is kept of earlier work out of the way of new work; where it is, None if there is none."""
+    earlier = aside(file)
+    try:
+        if file.is_file():
+            file.replace(earlier)
+        return earlier if earlier.is_file() else None
+    except (
+        OSError
+    ):  # a folder that must not be read or written: nothing can be kept there, which is said then
+        return None

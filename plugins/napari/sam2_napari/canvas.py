@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam2_napari.axes import Axes
 
@@ -28,6 +30,26 @@ def canvas(axes: Axes) -> Any:
         return array
     strides = tuple(0 if axis == axes.channel else n for axis, n in enumerate(array.strides))
     return np.lib.stride_tricks.as_strided(array, shape, strides)  # what one channel shows, all show
+
+
+def paint(
+    array: Any, axes: Axes, frame_index: int, position: Sequence[float], labels: NDArray[np.int32]
+) -> None:
+    """Put labels on a frame, for all its channels.
+
+    Args:
+        array: what ``canvas`` made.
+        axes: of the image.
+        frame_index: the frame.
+        position: where on the axes but time and channels, in the coordinates of the image.
+        labels: ``(height, width)``.
+    """
+    index = axes.index(frame_index, position)
+    if axes.channel is None or isinstance(array, np.ndarray):
+        array[index] = labels
+        return
+    for channel in range(axes.channels):
+        array[(*index[: axes.channel], channel, *index[axes.channel + 1 :])] = labels
 
 
 def _on_disk(shape: tuple[int, ...]) -> Any:

@@ -11,19 +11,24 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils import notifications
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from sam2_core import Point
-from sam2_napari import edits, files, opening, tasks
+from sam2_napari import autosave, edits, files, opening, tasks
 from sam2_napari.axes import Axes
 from sam2_napari.convert import Drawn, Key, as_drawn, differences
 from sam2_napari.engine import Engine, Task
 from sam2_napari.events import Document, Event, Failed, Finished, Opened, Progress, Said, Shown, Tracked
 from sam2_napari.layers import PromptLayers
+from sam2_napari.opening import Opening
 from sam2_napari.workspace import Workspace
 
 AUTOSAVE_AFTER = 5000
 """Milliseconds after the last thing that was done."""
+
+AUTOSAVE_WHILE_TRACKING = 60_000
+"""Milliseconds: tracking stands still as long as it takes."""
 
 AUTOSAVE = "autosave"
 
@@ -37,12 +42,13 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         viewer: where all is shown.
         image: the image.
         axes: which of its axes is what.
-        open_workspace: opens the session, in another thread and when it is first needed.
-        autosave: where the work is kept in case of a crash; None for nowhere.
+        opened: opens the session, in another thread and when it is first needed.
+        file: where the work is kept in case of a crash; None for nowhere.
 
     Attributes:
         document: what the session last said of its prompts and objects.
         autosave: where the work is kept.
+        unfinished: earlier work on this image, to go on with; None if there is none.
     """
 
     changed = Signal()
@@ -57,35 +63,39 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         viewer: ViewerModel,
         image: Image,
         axes: Axes,
-        open_workspace: Callable[[], Workspace],
-        autosave: Path | None = None,
+        opened: Opening,
+        file: Path | None = None,
     ) -> None:
         super().__init__()
-        self.viewer, self.image, self.axes, self.autosave = viewer, image, axes, autosave
+        self.viewer, self.image, self.axes, self.autosave = viewer, image, axes, file
+        self.unfinished = None if file is None else autosave.put_aside(file)
         self.layers = PromptLayers(viewer, image, axes)
         self.layers.on_drawn = self._drawn
         self.layers.on_painted = self._painted
-        self.engine = Engine(open_workspace)
+        self._opening = opened
+        self.engine = Engine(opened)
         self.engine.told.connect(self._told)
         self.document = Document(0, (), ())
         self._drawn_so_far: dict[Key, Drawn] = {}
         self._version = 0
+        self._answered = self._cannot_keep = False
+        self._before: NDArray[np.int32] | None = None  # the frame that is being painted on, as it was
+        self._held: Shown | None = None
+        self.layers.masks.mouse_drag_callbacks.insert(0, self._while_painting)
         self._heard: dict[type, Callable[[Any], None]] = {
             Opened: self._opened,
-            Shown: self.layers.show,
+            Shown: self._show,
             Document: self._take,
             Tracked: self.layers.show_tracks,
-            Progress: self.progressed.emit,
+            Progress: self._progress,
             Said: lambda event: self._say(event.message),
             Failed: lambda event: self._fail(event.message),
             Finished: self._finished,
         }
-        self._strokes = QTimer(self)
-        self._strokes.setSingleShot(True)
-        self._strokes.timeout.connect(self._take_painted)
-        self._unsaved = QTimer(self)
-        self._unsaved.setSingleShot(True)
-        self._unsaved.timeout.connect(self._keep)
+        self._strokes, self._unsaved = QTimer(self), QTimer(self)
+        for timer, late in ((self._strokes, self._take_painted), (self._unsaved, self._keep)):
+            timer.setSingleShot(True)
+            timer.timeout.connect(late)
         viewer.layers.events.removed.connect(self._removed)
 
     # --- the object of the next click ----------------------------------------------------------------
@@ -121,13 +131,13 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
 
     # --- what is asked -------------------------------------------------------------------------------
 
-    def ask(self, name: str, steps: Steps, *, long: bool = False) -> None:
-        """Do something with the session, after all that was asked before."""
+    def ask(self, name: str, steps: Steps, *, long: bool = False, work: bool = True) -> None:
+        """Do something with the session, after all that was asked before; see ``Task``."""
         if missing := self.layers.missing():
             self.layers.show_again()
             self._say(f"{', '.join(missing)} had been removed and is back, with all that it held")
         self.said.emit(f"{name} ...")
-        self.engine.submit(Task(name, steps, long, self._version))
+        self.engine.submit(Task(name, steps, long, self._version, work))
 
     def track(self, ranges: Sequence[range] | None, object_ids: Sequence[int] | None = None) -> None:
         """Track objects, see ``tasks.track``."""
@@ -165,7 +175,8 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         """Every object of a Labels layer on this frame becomes an object."""
         here = self.layers.frame_index
         try:
-            plane = np.asarray(labels.data[_index_of(labels, self.viewer.dims.point)])
+            data = labels.data[0] if labels.multiscale else labels.data
+            plane = np.asarray(data[_index_of(labels, data.shape, self.viewer.dims.point)])
         except Exception as error:  # whatever the data of a layer raise
             self._fail(f"the layer {labels.name!r} cannot be read on this frame: {error}")
             return
@@ -181,8 +192,10 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
 
     def renumber(self, new: int) -> None:
         """Give the current object another number."""
-        self._edit("new number", edits.renumber, old=self.object_id, new=new)
-        self.choose(new)
+        if new in {o.object_id for o in self.document.objects}:
+            self._fail(f"there is an object {new} already; choose a number that is free, or merge the two")
+        elif self._edit("new number", edits.renumber, old=self.object_id, new=new):
+            self.choose(new)
 
     def merge(self, other: int) -> None:
         """Another object is a part of the current one."""
@@ -209,12 +222,21 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self.ask(
             "loading the model",
             partial(tasks.show_all, frame_index=self.layers.frame_index if show else None),
+            work=False,
         )
 
     def use_model(self, name: str, device: str) -> None:
         """Go on with another model: prompts stay, masks are stale until they are tracked again."""
         self.stop()
-        self.ask(f"loading {name}", partial(opening.use_model, name=name, device=device))
+        self._opening.choice = (name, device)  # if the session could not be opened, it is tried with this one
+        self.ask(f"loading {name}", partial(opening.use_model, name=name, device=device), work=False)
+
+    def resume(self, path: Path) -> None:
+        """Go on with a saved session; what there is now is kept as unfinished work."""
+        self.stop()
+        aside = None if self.autosave is None else autosave.aside(self.autosave)
+        steps = partial(opening.resume, path=path, frame_index=self.layers.frame_index, aside=aside)
+        self.ask("opening the session", steps, work=False)
 
     def save(self, path: Path) -> None:
         """Save the session."""
@@ -224,13 +246,14 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         """Write what is known in these formats."""
         self.ask("export", partial(files.export, formats=formats, folder=folder), long=True)
 
-    def _edit(self, name: str, steps: Callable[..., Iterator[Event]], **given: Any) -> None:
+    def _edit(self, name: str, steps: Callable[..., Iterator[Event]], **given: Any) -> bool:
         if self.object_id not in {o.object_id for o in self.document.objects}:
             self._fail(
                 f"object {self.object_id} has no mask yet; choose another object, or click on it first"
             )
-            return
+            return False
         self.ask(name, partial(steps, frame_index=self.layers.frame_index, **given))
+        return True
 
     # --- what is drawn -------------------------------------------------------------------------------
 
@@ -245,10 +268,31 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
     def _painted(self) -> None:
         self._strokes.start(0)  # one stroke may tell of itself several times
 
+    def _while_painting(self, layer: Any, event: Any) -> Iterator[None]:
+        """What tracking brings meanwhile is not painted over the stroke."""
+        if layer.mode not in ("paint", "erase", "fill", "polygon"):
+            return
+        self._before = self.layers.painted()
+        yield
+        while event.type == "mouse_move":
+            yield
+        QTimer.singleShot(0, self._stroke_ended)
+
+    def _stroke_ended(self) -> None:
+        if self._before is not None and not self._strokes.isActive():  # it changed nothing
+            self._before = None
+            self._show_held()
+
     def _take_painted(self) -> None:
         self._version += 1
-        here, labels = self.layers.frame_index, self.layers.painted()
-        self.ask("painting", partial(tasks.paint, frame_index=here, labels=labels))
+        here, labels, before = self.layers.frame_index, self.layers.painted(), self._before
+        self._before = self._held = None  # the picture of this frame comes again with what was painted
+        self.ask("painting", partial(tasks.paint, frame_index=here, labels=labels, before=before))
+
+    def _show_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self.layers.show(held)
 
     # --- what is told --------------------------------------------------------------------------------
 
@@ -257,13 +301,29 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
 
     def _opened(self, event: Opened) -> None:
         height, width = event.size
+        self._answered = True
         self.said.emit(f"{event.model} is ready: {event.frames} frames of {width} x {height}")
 
+    def _show(self, shown: Shown) -> None:
+        if self._before is not None and shown.frame_index == self.layers.frame_index:
+            self._held = shown
+        else:
+            self.layers.show(shown)
+
+    def _progress(self, progress: Progress) -> None:
+        if not self._unsaved.isActive():
+            self._unsaved.start(AUTOSAVE_WHILE_TRACKING)
+        self.progressed.emit(progress)
+
     def _finished(self, event: Finished) -> None:
-        if event.name != AUTOSAVE:
-            self._unsaved.start(AUTOSAVE_AFTER)
-            self.progressed.emit(None)
+        if event.name == AUTOSAVE:
+            self._cannot_keep = event.failed  # said once is enough
+            return
+        self._unsaved.start(AUTOSAVE_AFTER)
+        self.progressed.emit(None)
+        if not self._answered:
             self.said.emit(f"{event.name}: {'stopped, what is done is kept' if event.cancelled else 'done'}")
+        self._answered = False
 
     def _take(self, document: Document) -> None:
         self.document = document
@@ -275,16 +335,23 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self.changed.emit()
 
     def _say(self, message: str) -> None:
+        self._answered = self.engine.busy  # it stays until something else is asked
         self.said.emit(message)
         notifications.show_info(message)
 
     def _fail(self, message: str) -> None:
+        self._answered = self.engine.busy
         self.said.emit(message)
         notifications.show_error(message)
 
     def _keep(self) -> None:
-        if self.autosave is not None and self.document.objects:
-            self.engine.submit(Task(AUTOSAVE, partial(files.keep, path=self.autosave), version=self._version))
+        if (task := self._keeping()) is not None and not self._cannot_keep:
+            self.engine.submit(task)
+
+    def _keeping(self) -> Task | None:
+        if self.autosave is None:
+            return None
+        return Task(AUTOSAVE, partial(files.keep, path=self.autosave), version=self._version, work=False)
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -294,14 +361,22 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
             self._say(f"the image {self.image.name!r} is gone; its masks stay, and can be saved and exported")
 
     def close(self, wait: float = 0.0) -> None:
-        """Stop, and let go of the session; the layers stay."""
+        """Stop, keep the work and let go of the session; the layers stay.
+
+        Args:
+            wait: seconds to wait for that.
+        """
+        if self._strokes.isActive():
+            self._take_painted()
         self._strokes.stop()
+        self._unsaved.stop()
         self.viewer.layers.events.removed.disconnect(self._removed)
         self.layers.on_drawn = self.layers.on_painted = lambda: None
-        self.engine.close(wait)
+        self.layers.masks.mouse_drag_callbacks.remove(self._while_painting)
+        self.engine.close(self._keeping(), wait)
 
 
-def _index_of(labels: Labels, point: Sequence[float]) -> tuple[int, ...]:
+def _index_of(labels: Labels, shape: Sequence[int], point: Sequence[float]) -> tuple[int, ...]:
     """The plane of a Labels layer that is shown."""
     place = labels.world_to_data(point[-labels.ndim :])[:-2]
-    return tuple(round(min(max(n, 0), size - 1)) for n, size in zip(place, labels.data.shape, strict=False))
+    return tuple(round(min(max(n, 0), size - 1)) for n, size in zip(place, shape, strict=False))

@@ -78,13 +78,15 @@ def differences(before: Mapping[Key, Drawn], now: Mapping[Key, Drawn]) -> dict[K
 def as_drawn(prompts: Iterable[Prompt]) -> dict[Key, Drawn]:
     """What a user has drawn to give these prompts; painted masks are not in it.
 
-    The first point of a correction was not drawn: it says which object the mask means.
+    The first point of a correction was not drawn: it says which object the mask means. Boxes are rounded as
+    rectangles of napari are, to float32: what was drawn compares as equal to what is drawn again.
     """
     found = {}
     for prompt in prompts:
         points = prompt.points[1:] if prompt.encoded_previous is not None else prompt.points
-        if points or prompt.box is not None:
-            found[Key(prompt.frame_index, prompt.object_id)] = Drawn(points, prompt.box)
+        box = None if prompt.box is None else Box(*np.array(prompt.box, np.float32).tolist())
+        if points or box is not None:
+            found[Key(prompt.frame_index, prompt.object_id)] = Drawn(points, box)
     return found
 
 
@@ -124,6 +126,28 @@ def rows(axes: Axes, found: Mapping[Key, Drawn], position: Sequence[float]) -> R
             rectangle_ids.append(object_id)
     data = np.array(points, np.float64).reshape(-1, axes.ndim)
     return Rows(data, signs, point_ids, rectangles, rectangle_ids)
+
+
+def track_rows(
+    axes: Axes, found: NDArray[np.float64], position: Sequence[float]
+) -> NDArray[np.float64] | None:
+    """Places of objects as a Tracks layer wants them: object, time, y and x, with other axes between.
+
+    Napari takes the second column for the time, and the axes of a layer for the last ones of the image.
+
+    Args:
+        axes: of the image.
+        found: object, frame, y and x, ``(places, 4)``.
+        position: fills the axes but time, y and x.
+
+    Returns:
+        ``(places, 4)`` or ``(places, 5)``; None for an image whose axes no Tracks layer can have.
+    """
+    if axes.time == axes.ndim - 3:
+        return found
+    if axes.time != 0 or axes.ndim != 4:
+        return None
+    return np.insert(found, 2, axes.index(0, position)[1], axis=1)
 
 
 def split_mask(mask: Mask, points: Sequence[Point]) -> list[Mask]:

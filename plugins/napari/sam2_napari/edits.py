@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_core import Point, Prompt, PromptError, automatic_prompts
-from sam2_napari.convert import split_mask
+from sam2_core import Mask, Point, Prompt, PromptError, automatic_prompts
+from sam2_napari.convert import Drawn, Key, as_drawn, split_mask
 from sam2_napari.events import Event, Progress, Said
 from sam2_napari.workspace import Pace, Workspace
 
@@ -21,9 +21,11 @@ def seed(workspace: Workspace, frame_index: int, labels: NDArray[np.integer]) ->
     session = workspace.session
     if labels.shape != session.video.size:
         raise PromptError(
-            f"the labels are {labels.shape[1]} x {labels.shape[0]} pixels, the frame is "
+            f"the labels are {' x '.join(map(str, labels.shape[::-1]))} pixels, the frame is "
             f"{session.video.size[1]} x {session.video.size[0]}; choose labels of this image"
         )
+    if labels.dtype.kind not in "iub":
+        raise PromptError(f"labels are whole numbers; these are {labels.dtype}, choose a Labels layer")
     known = session.result(frame_index).label_image() > 0
     ids = [int(i) for i in np.unique(labels) if i > 0]
     if not ids:
@@ -77,9 +79,15 @@ def renumber(workspace: Workspace, old: int, new: int, frame_index: int) -> Iter
 def merge(workspace: Workspace, kept: int, other: int, frame_index: int) -> Iterator[Event]:
     """Two objects that are one: on this frame the first is both masks together, the second goes."""
     session = workspace.session
+    if kept == other:
+        raise PromptError(f"object {kept} cannot be merged with itself; give the number of another object")
+    masks = dict(session.result(frame_index, [kept, other]))
+    both: Mask = np.logical_or.reduce([*masks.values()]) if masks else np.zeros(session.video.size, bool)
+    if not both.any():
+        raise PromptError(
+            f"neither object {kept} nor {other} has a mask on frame {frame_index}; go to a frame with one"
+        )
     with workspace.step(f"merger of objects {kept} and {other}"):
-        masks = dict(session.result(frame_index, [kept, other]))
-        both = np.logical_or.reduce(list(masks.values()))
         session.remove_object(other)
         session.add_prompt(Prompt(frame_index, kept, mask=both))
     yield from workspace.changed(frame_index)
@@ -92,7 +100,8 @@ def split(workspace: Workspace, object_id: int, frame_index: int, points: Sequen
         workspace: the session.
         object_id: the object.
         frame_index: the frame.
-        points: one in each part; none to go by the shape of the mask.
+        points: one in each part; none for the clicks on the object on this frame if these are several, else
+            to go by the shape of the mask.
     """
     session = workspace.session
     mask = dict(session.result(frame_index, [object_id])).get(object_id)
@@ -100,6 +109,9 @@ def split(workspace: Workspace, object_id: int, frame_index: int, points: Sequen
         raise PromptError(
             f"object {object_id} has no mask on frame {frame_index}; go to a frame where it has"
         )
+    if not points:
+        clicks = as_drawn(session.prompts).get(Key(frame_index, object_id), Drawn()).points
+        points = [click for click in clicks if click.positive]
     parts = split_mask(mask, points)
     with workspace.step(f"split of object {object_id}"):
         session.add_prompt(Prompt(frame_index, object_id, mask=parts[0]))

@@ -2,25 +2,35 @@
 
 A session is for one thread at a time, so all that touches it is a task, and tasks wait in line. A long task
 (tracking) lets short ones (a click) pass between two of its frames.
+
+The thread is Python's own: napari would keep each of its workers, and with it the session, as long as the
+window lives. Python waits for it at its end, so what is saved last is saved.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
-from napari.qt.threading import GeneratorWorker, create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from sam2_core import SAM2Error
-from sam2_napari.events import Event, Failed, Finished, Shown
+from sam2_napari.events import Event, Failed, Finished, Progress, Shown
 from sam2_napari.workspace import Workspace
 
 WAITING = 3
 """Pictures that may wait for the window: tracking is not to run away from it."""
+
+PACE = 0.05
+"""Seconds between two words on how far it has come; frames that are up to date pass faster than that."""
+
+LINGER, LOOK = 30.0, 0.2
+"""Seconds that the thread waits for the next task, and between two looks whether Python is ending."""
 
 log = logging.getLogger(__name__)
 
@@ -34,21 +44,24 @@ class Task:
         steps: does it bit by bit, and tells of each.
         long: whether it can be stopped, and lets others pass between its steps.
         version: counts what the user has drawn so far; the document says how much of that is in it.
+        work: whether it is done even if the user closes the image before its turn has come, as a click is.
     """
 
     name: str
     steps: Callable[[Workspace], Iterator[Event]]
     long: bool = False
     version: int = 0
+    work: bool = True
 
 
 class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
-    """Runs tasks on one workspace, in a thread of napari's while there is something to do.
+    """Runs tasks on one workspace, in a thread of its own while there is something to do.
 
     Lives in the thread of the window; ``told`` is emitted there.
 
     Args:
-        open_workspace: opens the session; called in the other thread, before the first task.
+        open_workspace: opens the session; called in the other thread before the first task, and again before
+            the next one if it failed.
     """
 
     told = Signal(object)
@@ -58,55 +71,79 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         super().__init__()
         self._open = open_workspace
         self._workspace: Workspace | None = None
-        self._tasks: deque[Task] = deque()
-        self._lock = threading.Lock()
+        self._tasks: deque[tuple[int, Task]] = deque()
+        self._last: list[Task] = []
+        self._lock = threading.Condition()
         self._room = threading.Semaphore(WAITING)
-        self._cancel = threading.Event()
-        self._closing = threading.Event()
-        self._worker: GeneratorWorker | None = None
-        self._crossing.connect(self._deliver)
+        self._asked = self._stopped = 0  # numbers of tasks: of the last one, and up to which all are stopped
+        self._open_tasks = 0  # asked for and not finished
+        self._running = self._busy = False
+        self._told_at = 0.0
+        self._closing, self._ended = threading.Event(), threading.Event()
+        self._crossing.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
     @property
     def busy(self) -> bool:
-        """Whether anything is being done."""
-        return self._worker is not None
+        """Whether anything is being done, or is not told yet."""
+        return self._busy
 
     def submit(self, task: Task) -> None:
         """Do this after all that was asked before; a short task passes a long one that is running."""
-        if self._closing.is_set():
-            return
         with self._lock:
-            self._tasks.append(task)
-            if task.long:
-                self._cancel.clear()
-            if self._worker is not None:
+            if self._closing.is_set():
                 return
-            self._worker = create_worker(self._run, _start_thread=False)
-        self._worker.start()
+            self._asked += 1
+            self._open_tasks += 1
+            self._tasks.append((self._asked, task))
+            self._busy = True
+            self._wake()
 
     def cancel(self) -> None:
-        """Stop the long task that is running or waiting, after its present step; short ones are done."""
-        self._cancel.set()
+        """Stop the long tasks that are running or waiting, after the present step; short ones are done."""
+        with self._lock:
+            self._stopped = self._asked
 
-    def close(self, wait: float = 0.0) -> None:
-        """Stop after the present step and close the session. Idempotent.
+    def close(self, last: Task | None = None, wait: float = 0.0) -> None:
+        """Stop after the present step, do the work that waits, then the last task, and close the session.
+
+        Nothing is told any more. Idempotent: the first call counts.
 
         Args:
-            wait: seconds to wait for the present step; a window that closes does not wait.
+            last: such as saving it.
+            wait: seconds to wait until the session is closed; a window that closes does not wait.
         """
-        self._closing.set()
-        self._cancel.set()
         with self._lock:
-            self._tasks.clear()
-            worker = self._worker
-        if worker is None and self._workspace is not None:
-            self._workspace.close()
-        elif worker is not None and wait:
-            _wait_for(worker, wait)
+            if not self._closing.is_set():
+                self._closing.set()
+                work = [task for _, task in self._tasks if task.work and not task.long]
+                self._tasks.clear()
+                self._last = work if last is None else [*work, last]
+                if self._workspace is None and not self._running:
+                    self._ended.set()
+                else:
+                    self._wake()
+        if wait:
+            self._ended.wait(wait)
+        self._busy = False
+
+    def _wake(self) -> None:
+        """Have the thread look what there is to do; the lock is held."""
+        if self._running:
+            self._lock.notify()
+            return
+        try:
+            threading.Thread(target=self._run, name="sam2-session").start()
+            self._running = True
+        except RuntimeError:  # Python itself is ending, and starts nothing more
+            self._ended.set()
 
     # --- in the thread of the window ---------------------------------------------------------------
 
-    def _deliver(self, event: Event) -> None:
+    def _deliver(self, event: Event | None) -> None:
+        if event is None:
+            with self._lock:
+                self._busy = self._open_tasks > 0 and not self._closing.is_set()
+            return
         try:
             if not self._closing.is_set():
                 self.told.emit(event)
@@ -116,79 +153,123 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
 
     # --- in the thread of the session --------------------------------------------------------------
 
-    def _run(self) -> Iterator[None]:
-        """All tasks that wait, until there are none; a generator, as napari's workers are."""
-        try:
-            while (task := self._next()) is not None:
-                self._do(task)
-                yield
-        finally:
-            if self._closing.is_set() and self._workspace is not None:
-                self._workspace.close()
+    def _run(self) -> None:
+        """All tasks, until there have been none for a while, or until the end."""
+        while (asked := self._next()) is not None:
+            try:
+                self._do(*asked)
+            finally:
+                self._cross(None)
+        if self._closing.is_set():
+            self._end()
 
-    def _next(self) -> Task | None:
+    def _next(self) -> tuple[int, Task] | None:
         with self._lock:
-            if self._tasks and not self._closing.is_set():
+            limit = time.monotonic() + LINGER
+            while not self._tasks and not self._over and time.monotonic() < limit:
+                self._lock.wait(LOOK)
+            if self._tasks and not self._over:
                 return self._tasks.popleft()
-            self._worker = None
+            self._running = False
             return None
 
-    def _do(self, task: Task) -> None:
+    def _do(self, number: int, task: Task) -> None:
+        done = failed = False
         try:
-            if self._workspace is None:
-                self._workspace = self._open()
-                self._tell(self._workspace.opened())
-            self._take_steps(task, self._workspace)
+            if not self._is_stopped(number, task):
+                done = self._take_steps(number, task, self._ready())
         except Exception as error:  # a plugin must not take the window down; nothing is swallowed
-            log.log(
-                logging.DEBUG if isinstance(error, SAM2Error) else logging.ERROR, task.name, exc_info=True
-            )
-            self._tell(Failed(advice(error)))
-            self._tell(Finished(task.name, cancelled=True))
-        else:
-            self._tell(Finished(task.name, task.long and self._cancel.is_set()))
-        if self._workspace is not None:
-            for event in self._workspace.state(task.version):
-                self._tell(event)
+            failed = True
+            self._fail(task, error)
+        try:
+            if self._workspace is not None and not self._over:
+                for event in self._workspace.state(task.version):
+                    self._tell(event)
+        except Exception as error:  # the next task tells it again
+            self._fail(task, error)
+        self._tell(Finished(task.name, cancelled=not done and not failed, failed=failed))
+        with self._lock:
+            self._open_tasks -= 1
 
-    def _take_steps(self, task: Task, workspace: Workspace) -> None:
+    def _ready(self) -> Workspace:
+        if self._workspace is None:
+            self._workspace = self._open()
+            self._tell(self._workspace.opened())
+        return self._workspace
+
+    def _take_steps(self, number: int, task: Task, workspace: Workspace) -> bool:
+        """Whether it was done to its end."""
         for event in task.steps(workspace):
             self._tell(event)
-            if task.long and self._cancel.is_set():
-                return
-            while task.long and (passing := self._short()) is not None:
-                self._do(passing)
+            while task.long and (passing := self._short(number, task)) is not None:
+                self._do(*passing)
+            if self._is_stopped(number, task):
+                return False
+        return True
 
-    def _short(self) -> Task | None:
+    def _is_stopped(self, number: int, task: Task) -> bool:
+        return self._over or (task.long and number <= self._stopped)
+
+    def _short(self, number: int, running: Task) -> tuple[int, Task] | None:
+        """A short task that passes; what waits for the running one to be stopped does not."""
         with self._lock:
-            if self._tasks and not self._tasks[0].long:
+            if self._tasks and not self._tasks[0][1].long and not self._is_stopped(number, running):
                 return self._tasks.popleft()
             return None
 
+    def _fail(self, task: Task, error: Exception) -> None:
+        level = logging.DEBUG if isinstance(error, SAM2Error) else logging.ERROR
+        log.log(level, task.name, exc_info=error)
+        self._tell(Failed(advice(error)))
+
+    def _end(self) -> None:
+        try:
+            if self._workspace is None:
+                return
+            for task in self._last:
+                try:
+                    for _ in task.steps(self._workspace):
+                        pass  # nobody looks any more
+                except Exception:
+                    log.warning("%s failed as the session was closed", task.name, exc_info=True)
+            self._workspace.close()
+        finally:
+            self._ended.set()
+
+    @property
+    def _over(self) -> bool:
+        """Whether the window is gone, or Python is ending and nobody closed it."""
+        return self._closing.is_set() or not threading.main_thread().is_alive()
+
     def _tell(self, event: Event) -> None:
+        if isinstance(event, Progress) and event.done < event.total:
+            if (now := time.monotonic()) - self._told_at < PACE:
+                return
+            self._told_at = now
         if isinstance(event, Shown):
             while not self._room.acquire(timeout=0.1):
-                if self._closing.is_set():
+                if self._over:
                     return
-        if not self._closing.is_set():
+        if not self._over:
+            self._cross(event)
+
+    def _cross(self, event: Event | None) -> None:
+        with suppress(RuntimeError):  # Qt's half of this is gone: the window was taken down without a word
             self._crossing.emit(event)
+
+
+SCARCE = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+"""How CUDA, MPS, torch on a CPU and operating systems say it."""
 
 
 def advice(error: BaseException) -> str:
     """An error in one line that says what to do."""
     if isinstance(error, SAM2Error):
-        return str(error)
+        return " ".join(str(error).split())
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+    if isinstance(error, MemoryError) or any(words in text.lower() for words in SCARCE):
         return (
             "there is not enough memory: choose a smaller model (nano, sam2.1-tiny), track fewer objects "
             "at a time, or choose the device cpu; what was done is kept"
         )
     return f"this did not work: {type(error).__name__}: {text or 'no more is known'}; the log has more"
-
-
-def _wait_for(worker: GeneratorWorker, seconds: float) -> None:
-    ended = threading.Event()
-    worker.finished.connect(ended.set)
-    if worker.is_running:
-        ended.wait(seconds)

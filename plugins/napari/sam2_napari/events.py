@@ -124,10 +124,12 @@ class Finished:
     Attributes:
         name: the task, in a user's words.
         cancelled: whether it was stopped; what it did until then is kept.
+        failed: whether it could not be done; ``Failed`` has said why.
     """
 
     name: str
     cancelled: bool = False
+    failed: bool = False
 
 
 Event = Opened | Shown | Document | Tracked | Progress | Said | Failed | Finished

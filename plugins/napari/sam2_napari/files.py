@@ -19,18 +19,33 @@ def save(workspace: Workspace, path: Path) -> Iterator[Event]:
 def export(workspace: Workspace, formats: Sequence[str], folder: Path) -> Iterator[Event]:
     """Write what is known in these formats, each into the folder."""
     session, written = workspace.session, []
-    masklets = session.masklets()
-    if not masklets:
+    if not formats:
+        raise SessionError("no format is chosen; choose one or more in the list")
+    if not session.object_ids:
         raise SessionError("there is nothing to export; click on an object first")
+    masklets = session.masklets()  # as they are now, whatever passes
     for done, name in enumerate(formats):
         yield Progress(done, len(formats))
         written.append(exporter(name)(masklets, session.video, folder))
+    yield Progress(len(formats), len(formats))
     yield Said(f"written: {', '.join(map(str, written))}")
 
 
 def keep(workspace: Workspace, path: Path) -> Iterator[Event]:
-    """Save the session in case of a crash; without a word, and without an empty one."""
-    if workspace.session.object_ids:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        workspace.session.save(path)
+    """Save the session in case of a crash, without a word; of one without objects nothing is kept.
+
+    Raises:
+        SessionError: if it cannot be kept, with what to do.
+    """
+    try:
+        if workspace.session.object_ids:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            workspace.session.save(path)
+        else:
+            path.unlink(missing_ok=True)
+    except (OSError, SessionError) as error:
+        raise SessionError(
+            f"the work is not kept in case of a crash: {error}; save it elsewhere, "
+            "or set SAM2_CACHE to a folder with room"
+        ) from error
     yield from ()

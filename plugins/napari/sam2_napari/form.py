@@ -28,17 +28,24 @@ def button(text: str, tooltip: str) -> PushButton:
 
 def row(*widgets: Widget, label: str = "") -> Container[Widget]:
     """Widgets side by side."""
-    return Container(widgets=widgets, layout="horizontal", labels=False, label=label)
+    found: Container[Widget] = Container(widgets=widgets, layout="horizontal", labels=False, label=label)
+    found.margins = (0, 0, 0, 0)
+    return found
+
+
+def number(value: int, least: int = 0, tooltip: str = "") -> SpinBox:
+    """A number that takes no more room than those of a film need."""
+    found = SpinBox(min=least, max=2**31 - 1, value=value, tooltip=tooltip)
+    found.min_width, found.max_width = 66, 88
+    return found
 
 
 class Form:
     """All fields and buttons; ``tabs`` shows them. The key of each button stands in its tooltip."""
 
     def __init__(self) -> None:
-        self.image = ComboBox(label="image", choices=[], nullable=True)
-        self.object = SpinBox(
-            label="object", min=1, max=2**31 - 1, value=1, tooltip="the object of the next click"
-        )
+        self.image = ComboBox(label="image", choices=[], nullable=True, tooltip="the layer that is worked on")
+        self.object = number(1, 1, "the object of the next click (J, K: the next one, the one before)")
         self.new = button("new", "new object: the next click begins it (N)")
         self.negative = CheckBox(text="not this", tooltip="the next clicks lie beside the object (Shift-N)")
         self.backward = button("◀", "track backward from this frame (Shift-B)")
@@ -47,9 +54,11 @@ class Form:
         )
         self.forward = button("▶", "track forward from this frame (Shift-F)")
         self.stop = button("stop", "stop tracking; what is done is kept (Q)")
-        self.only = CheckBox(text="current object only")
+        self.only = CheckBox(
+            text="current object only", tooltip="track no others than the one of the next click"
+        )
         self.limited = CheckBox(text="only frames", tooltip="track no others than these")
-        self.first, self.last = SpinBox(min=0, value=0), SpinBox(min=0, value=0)
+        self.first, self.last = number(0, tooltip="the first frame"), number(0, tooltip="the last frame")
         self.undo = button("undo", "take the last step back (Ctrl-Z)")
         self.redo = button("redo", "do it again (Ctrl-Shift-Z)")
         self.help = button("keys", "all keys (H)")
@@ -61,16 +70,21 @@ class Form:
             "track": Container(widgets=[
                 self.image, row(self.object, self.new, self.negative, label="object"),
                 row(self.backward, self.all, self.forward, self.stop), self.only,
-                row(self.limited, self.first, self.last), row(self.undo, self.redo, self.help),
+                row(self.limited, self.first, Label(value="to"), self.last),
+                row(self.undo, self.redo, self.help),
             ]),
             "objects": Container(widgets=[
                 self.find, self.seeds, self.seed, row(self.remove, self.split), row(self.begin, self.end),
-                row(self.number, self.merge, self.renumber), row(self.daughters, self.divide),
+                row(self.divide, self.daughters), row(self.merge, self.renumber, self.number),
             ]),
             "files": Container(widgets=[row(self.save, self.open, self.resume), self.formats, self.export]),
             "model": Container(widgets=[self.model, self.fetch, *self.settings]),
         }  # fmt: skip
+        for container in self.tabs.values():
+            container.native.layout().addStretch(1)
         self.below: Container[Widget] = Container(widgets=[self.progress, self.status], labels=False)
+        said = self.status.native
+        said.setMinimumHeight(2 * said.fontMetrics().lineSpacing() + 4)  # else a second line is cut
 
     def _make_objects(self) -> None:
         self.seeds = ComboBox(
@@ -82,12 +96,13 @@ class Form:
         self.split = button("split", "the current object is several: its parts on this frame")
         self.begin = button("begins here", "the current object is first seen on this frame")
         self.end = button("ends here", "the current object is seen for the last time on this frame (Shift-E)")
-        self.number = SpinBox(min=1, max=2**31 - 1, value=2)
+        self.number = number(2, 1, "the number for 'merge with' and 're-number'")
         self.merge = button("merge with", "the object with this number is a part of the current one")
         self.renumber = button("re-number", "give the current object this number")
         self.daughters = LineEdit(
             value="", tooltip="the daughters, such as 4, 5; each is clicked on this frame"
         )
+        self.daughters.native.setPlaceholderText("daughters: 4, 5")
         self.divide = button(
             "divides into", "on this frame the current object ends, its daughters begin (Shift-D)"
         )
@@ -96,13 +111,20 @@ class Form:
         self.save = button("save ...", "save the session; drop the file on napari to go on")
         self.open = button("open ...", "go on with a saved session on this image")
         self.resume = button("resume", "go on with unfinished work on this image")
-        self.formats = Select(label="formats", choices=list(FORMATS), value=["labels", "ctc", "tracks"])
+        self.formats = Select(
+            label="formats", choices=list(FORMATS), value=["labels", "ctc", "tracks"],
+            tooltip="ctc: Cell Tracking Challenge; tracks: a table; geff: a graph; overlay: a film",
+        )  # fmt: skip
         self.export = button("export ...", "write what is known in the chosen formats")
         self.model = ComboBox(
             label="model", choices=["nano"], tooltip="nano is here; others are fetched once"
         )
         self.fetch = button("fetch", "download the chosen model from its publisher")
-        self.device = ComboBox(label="device", choices=["auto", "cpu", "cuda", "mps"])
+        self.device = ComboBox(
+            label="device", choices=["auto", "cpu", "cuda", "mps"], tooltip="where the model runs"
+        )
         self.axis = ComboBox(label="along", choices=[], nullable=True, tooltip="the axis that is the video")
-        self.contrast = ComboBox(label="contrast", choices=list(CONTRASTS))
+        self.contrast = ComboBox(
+            label="contrast", choices=list(CONTRASTS), tooltip="how the film is shown to the model"
+        )
         self.settings = (self.device, self.axis, self.contrast)

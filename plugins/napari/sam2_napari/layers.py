@@ -10,15 +10,23 @@ import numpy as np
 import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Shapes, Tracks
+from napari.utils import notifications
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from sam2_napari.axes import Axes
-from sam2_napari.canvas import canvas
-from sam2_napari.convert import Drawn, Key, Rows, drawn, rows
+from sam2_napari.canvas import canvas, paint
+from sam2_napari.convert import Drawn, Key, Rows, drawn, rows, track_rows
 from sam2_napari.events import Shown, Tracked
 
 CLICK, BOX = 10, 2
-"""Size of a click and width of a box's edge, in pixels of the screen."""
+"""Size of a click in pixels of the screen, and width of a box's edge."""
+
+CLICK_LIMITS = (2, CLICK)
+"""Not (CLICK, CLICK): without clicks on a frame napari draws one of size 0, and that would be a white dot."""
+
+POSITIVE, NEGATIVE = (1.0, 1.0, 1.0, 1.0), (1.0, 0.0, 0.0, 1.0)
+"""The border of a click: white, or red where it says: not this."""
 
 
 class PromptLayers:
@@ -41,11 +49,13 @@ class PromptLayers:
         self.on_painted: Callable[[], None] = lambda: None
         self.object_id, self.positive = 1, True
         self._quiet = False
+        self._home = self.position
         place = self._place()
         self.masks = Labels(canvas(axes), name=f"{image.name} masks", **place)
         self.points = Points(
-            ndim=axes.ndim, name=f"{image.name} clicks", features=_features([], []), size=CLICK,
-            canvas_size_limits=(CLICK, CLICK), **place,
+            ndim=axes.ndim, name=f"{image.name} clicks", features=_features([], []),
+            size=max(CLICK, max(axes.size) / 50), canvas_size_limits=CLICK_LIMITS,
+            border_color=np.array([POSITIVE]), **place,
         )  # fmt: skip
         self.boxes = Shapes(
             ndim=axes.ndim, name=f"{image.name} boxes", features=_features([], []), edge_width=BOX,
@@ -57,6 +67,7 @@ class PromptLayers:
         self.points.events.data.connect(self._drawn)
         self.boxes.events.data.connect(self._drawn)
         self.masks.events.paint.connect(self._painted)
+        self.masks.events.colormap.connect(self._recolour)
         for layer in self.all:
             viewer.add_layer(layer)
         viewer.layers.selection.active = self.points
@@ -89,7 +100,8 @@ class PromptLayers:
     @property
     def position(self) -> tuple[float, ...]:
         """Where the sliders stand, in the coordinates of the image's data."""
-        point = self.viewer.dims.point[-self.image.ndim :]
+        # Without layers, as after their removal, the viewer has fewer axes than the image.
+        point = ((0.0,) * self.image.ndim + tuple(self.viewer.dims.point))[-self.image.ndim :]
         return tuple(float(n) for n in self.image.world_to_data(point))
 
     @property
@@ -128,7 +140,7 @@ class PromptLayers:
     def draw(self, found: Mapping[Key, Drawn]) -> None:
         """Hold this, and nothing else."""
         with self._silent():
-            content = rows(self.axes, found, self.position)
+            content = rows(self.axes, found, self._place_of_masks())
             self._fill(content)
 
     def _fill(self, content: Rows) -> None:
@@ -145,37 +157,52 @@ class PromptLayers:
 
     def painted(self) -> NDArray[np.int32]:
         """The labels of the frame that is shown, as the user has painted them; a copy."""
-        return np.array(self.masks.data[self.axes.index(self.frame_index, self.position)], np.int32)
+        index = self.axes.index(self.frame_index, self._place_of_masks())
+        return np.array(self.masks.data[index], np.int32)
 
     # --- what is shown -----------------------------------------------------------------------------
 
     def show(self, shown: Shown) -> None:
         """Paint a frame."""
-        self.masks.data[self.axes.index(shown.frame_index, self.position)] = shown.labels
+        paint(self.masks.data, self.axes, shown.frame_index, self._place_of_masks(), shown.labels)
         if shown.frame_index == self.frame_index:
             self.masks.refresh()
 
     def show_tracks(self, tracked: Tracked) -> None:
-        """Show where the objects were; the layer appears with the first two places of an object."""
-        if self.axes.time is None:
+        """Show where the objects were; the layer appears with the first two places, under what is drawn."""
+        found = track_rows(self.axes, tracked.rows, self._place_of_masks())
+        if found is None:
             return
-        data = _track_rows(self.axes, tracked.rows, self.position)
         if self.tracks is None:
-            if len(data) < 2:
-                return
-            self.tracks = Tracks(
-                data, graph=dict(tracked.graph), name=f"{self.image.name} tracks", **self._place()
-            )
-            active = self.viewer.layers.selection.active
-            self.viewer.add_layer(self.tracks)
-            self.viewer.layers.selection.active = active
-        elif not len(data):
+            if len(found) > 1:
+                self._add_tracks(found, tracked)
+        elif self.tracks not in self.viewer.layers:
+            return  # the user does not want it
+        elif not len(found):
             self.viewer.layers.remove(self.tracks)
             self.tracks = None
-        elif self.tracks in self.viewer.layers:  # else the user does not want it
-            self.tracks.graph = {}
-            self.tracks.data = data
+        elif not np.array_equal(found, self.tracks.data) or dict(tracked.graph) != self.tracks.graph:
+            self.tracks.data = found  # takes the graph away, which may name tracks that are gone
             self.tracks.graph = dict(tracked.graph)
+
+    def _add_tracks(self, found: NDArray[np.float64], tracked: Tracked) -> None:
+        ndim = found.shape[1] - 1
+        place = {key: value[-ndim:] for key, value in self._place().items() if key not in ("rotate", "shear")}
+        self.tracks = Tracks(
+            found, graph=dict(tracked.graph), name=f"{self.image.name} tracks",
+            colormaps_dict={"track_id": self.masks.colormap}, **place,
+        )  # fmt: skip
+        active, layers = self.viewer.layers.selection.active, self.viewer.layers
+        layers.insert(layers.index(self.masks) + 1 if self.masks in layers else len(layers), self.tracks)
+        layers.selection.active = active
+
+    def _recolour(self, event: Any = None) -> None:
+        """Clicks, boxes and tracks have the colours of the masks."""
+        with self._silent():
+            self._style()
+        if self.tracks is not None:
+            self.tracks.colormaps_dict = {"track_id": self.masks.colormap}
+            self.tracks.color_by = "track_id"
 
     # --- events of the layers ------------------------------------------------------------------------
 
@@ -183,23 +210,69 @@ class PromptLayers:
         """With Ctrl a click says: not this."""
         self._set_defaults(self.positive and "Control" not in event.modifiers)
         yield
-        self._set_defaults(self.positive)
+        while event.type == "mouse_move":
+            yield
+        # Napari adds the click when the button comes up, and asks its own callbacks after this one.
+        QTimer.singleShot(0, lambda: self._set_defaults(self.positive))
 
     def _set_defaults(self, positive: bool) -> None:
-        self.points.feature_defaults = _features([self.object_id], [positive])
-        self.boxes.feature_defaults = _features([self.object_id], [True])
+        for layer, sign in ((self.points, positive), (self.boxes, True)):
+            defaults = _features([self.object_id], [sign])
+            if not layer.feature_defaults.equals(defaults):
+                layer.feature_defaults = defaults
 
     def _drawn(self, event: Any) -> None:
         action = str(getattr(event, "action", ""))
         if self._quiet or action in ("adding", "changing", "removing"):
+            return
+        if self._elsewhere():
+            QTimer.singleShot(0, self._forget_elsewhere)  # napari is not done with what was drawn
             return
         with self._silent():
             self._style()
         self.on_drawn()
 
     def _painted(self, event: Any) -> None:
-        if not self._quiet:
-            self.on_painted()
+        if self._quiet:
+            return
+        if self._elsewhere():
+            QTimer.singleShot(0, self._unpaint)
+            return
+        self.on_painted()
+
+    # --- planes that are not tracked -----------------------------------------------------------------
+
+    def _elsewhere(self) -> bool:
+        """Whether the viewer shows another plane (a z, say) than the one that is tracked."""
+        here, home = self.axes.index(0, self.position), self.axes.index(0, self._home)
+        return any(here[axis] != home[axis] for axis in self.axes.fixed)
+
+    def _place_of_masks(self) -> tuple[float, ...]:
+        """Where the sliders stand, but on the plane that is tracked."""
+        here = self.position
+        return tuple(self._home[axis] if axis in self.axes.fixed else n for axis, n in enumerate(here))
+
+    def _forget_elsewhere(self) -> None:
+        fixed = list(self.axes.fixed)
+        home = np.array(self.axes.index(0, self._home))[fixed]
+        with self._silent():
+            for layer in (self.points, self.boxes):
+                places = [np.atleast_2d(data)[0][fixed] for data in layer.data]
+                layer.selected_data = {i for i, at in enumerate(places) if (np.round(at) != home).any()}
+                layer.remove_selected()
+        self._say_where()
+
+    def _unpaint(self) -> None:
+        with self._silent():
+            self.masks.undo()
+        self._say_where()
+
+    def _say_where(self) -> None:
+        at = self.axes.index(0, self._home)
+        names = ", ".join(f"{self.image.axis_labels[axis]} {at[axis]}" for axis in self.axes.fixed)
+        notifications.show_warning(
+            f"the plane {names} is tracked: draw there, or save and begin anew on this one"
+        )
 
     @contextmanager
     def _silent(self) -> Iterator[None]:
@@ -214,8 +287,12 @@ class PromptLayers:
         if len(self.points.data):
             signs = self.points.features["positive"].astype(bool)
             self.points.face_color = self._colours(self.points.features["object"])
-            self.points.border_color = ["white" if sign else "red" for sign in signs]
-            self.points.symbol = ["disc" if sign else "x" for sign in signs]
+            borders = np.array([POSITIVE if sign else NEGATIVE for sign in signs])
+            symbols = ["disc" if sign else "x" for sign in signs]
+            if not np.allclose(self.points.border_color, borders):  # each of these builds all clicks anew
+                self.points.border_color = borders
+            if [str(symbol) for symbol in self.points.symbol] != symbols:
+                self.points.symbol = symbols
         if len(self.boxes.data):
             self.boxes.edge_color = self._colours(self.boxes.features["object"])
 
@@ -234,14 +311,3 @@ class PromptLayers:
 def _features(object_ids: list[int], signs: list[bool]) -> pd.DataFrame:
     ids, positive = pd.Series(object_ids, dtype="int64"), pd.Series(signs, dtype="bool")
     return pd.DataFrame({"object": ids, "positive": positive})
-
-
-def _track_rows(axes: Axes, found: NDArray[np.float64], position: tuple[float, ...]) -> NDArray[np.float64]:
-    """Rows as napari wants them: object, time, other axes, y, x."""
-    data = np.empty((len(found), axes.ndim + 1))
-    data[:, 0] = found[:, 0]
-    data[:, 1:-2] = position[:-2]
-    data[:, -2:] = found[:, 2:]
-    if axes.time is not None:
-        data[:, 1 + axes.time] = found[:, 1]
-    return data

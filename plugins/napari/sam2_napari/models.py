@@ -25,8 +25,9 @@ def load(name: str, device: str) -> Any:
     """
     with _lock:
         if (name, device) not in _loaded:
+            loaded = load_model(name, device)  # if that fails, the one that is used stays at hand
             _loaded.clear()  # one at a time: they are large
-            _loaded[name, device] = load_model(name, device)
+            _loaded[name, device] = loaded
         return _loaded[name, device]
 
 

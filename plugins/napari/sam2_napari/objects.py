@@ -27,12 +27,14 @@ class ObjectTable(QTableWidget):  # type: ignore[misc]  # qtpy has no types of i
         super().__init__(0, len(COLUMNS), parent)
         self.setHorizontalHeaderLabels(COLUMNS)
         self.verticalHeader().hide()
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        # Columns that follow their contents at once would measure all rows for each text that is set.
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setMinimumHeight(120)
         self._rows: tuple[ObjectState, ...] = ()
+        self.resizeColumnsToContents()
         self.cellClicked.connect(lambda row, column: self.chosen.emit(self._rows[row].object_id))
 
     def show_objects(self, objects: Sequence[ObjectState], current: int) -> None:
@@ -42,7 +44,11 @@ class ObjectTable(QTableWidget):  # type: ignore[misc]  # qtpy has no types of i
             self.setRowCount(len(objects))
             for row, state in enumerate(objects):
                 for column, text in enumerate(_texts(state)):
-                    self.setItem(row, column, QTableWidgetItem(text))
+                    if (item := self.item(row, column)) is None:
+                        self.setItem(row, column, QTableWidgetItem(text))
+                    elif item.text() != text:
+                        item.setText(text)
+            self.resizeColumnsToContents()
         ids = [state.object_id for state in objects]
         if current in ids:
             self.selectRow(ids.index(current))

@@ -35,7 +35,11 @@ def read(path: str) -> list[tuple[None]]:
     panel = _panel(viewer)
     image = _opened_from(viewer, source)
     if image is None and source is not None and Path(source).exists():
-        viewer.open(source)
+        try:
+            viewer.open(source, plugin=None)
+        except Exception as error:  # whatever a reader of any plugin raises
+            notifications.show_error(f"{source}, on which {path} was made, cannot be opened: {error}")
+            return NOTHING
         image = _opened_from(viewer, source)
     if image is not None:
         panel.choose(image)
@@ -51,6 +55,7 @@ def _panel(viewer: Any) -> SegmentAndTrack:
 
 def _opened_from(viewer: Any, source: str | None) -> Image | None:
     for layer in viewer.layers:
-        if isinstance(layer, Image) and source is not None and str(layer.source.path) == source:
+        path = layer.source.path if isinstance(layer, Image) and source is not None else None
+        if path is not None and Path(path).resolve() == Path(source or "").resolve():
             return layer
     return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_core import Box, Point, Prompt, PromptError, SupersededError
+from sam2_core import Box, Mask, Point, Prompt, PromptError, SupersededError
 from sam2_napari.events import Event, Progress, Said
 from sam2_napari.workspace import Pace, Workspace
 
@@ -59,20 +59,35 @@ def _forget(workspace: Workspace, frame_index: int, object_id: int) -> None:
         session.add_prompt(Prompt(frame_index, object_id, mask=base))
 
 
-def paint(workspace: Workspace, frame_index: int, labels: NDArray[np.int32]) -> Iterator[Event]:
-    """What a user painted: each object whose pixels he changed has the painted mask as its prompt there."""
+def paint(
+    workspace: Workspace,
+    frame_index: int,
+    labels: NDArray[np.int32],
+    before: NDArray[np.int32] | None = None,
+) -> Iterator[Event]:
+    """What a user painted: each object whose pixels he changed has the painted mask as its prompt there.
+
+    Args:
+        workspace: the session.
+        frame_index: the frame.
+        labels: the picture after the stroke, ``(height, width)``.
+        before: the picture that he painted on, likewise; tracking may have brought another since, which he
+            has not changed. None for the present one.
+    """
     session = workspace.session
     shown = workspace.labels(session.result(frame_index))
-    changed = np.unique(np.stack([labels, shown])[:, labels != shown])
-    erased = []
-    with workspace.step("painting"):
-        for object_id in changed[changed > 0].tolist():
-            mask = labels == object_id
-            if mask.any():
-                session.add_prompt(Prompt(frame_index, object_id, mask=mask))
-            elif object_id in session.object_ids:
-                erased.append(object_id)
     workspace.repaint(frame_index)
+    erased = []
+    try:
+        with workspace.step("painting"):
+            for object_id, mask in _painted(shown, shown if before is None else before, labels):
+                if mask.any():
+                    session.add_prompt(Prompt(frame_index, object_id, mask=mask))
+                elif object_id in session.object_ids:
+                    erased.append(object_id)
+    except Exception:
+        yield from workspace.frame(frame_index)  # nothing was done, so the stroke goes as well
+        raise
     yield from workspace.frame(frame_index)
     if erased:
         names = ", ".join(map(str, erased))
@@ -80,6 +95,16 @@ def paint(workspace: Workspace, frame_index: int, labels: NDArray[np.int32]) -> 
             f"object {names} cannot be erased from frame {frame_index} alone; "
             "remove it, or let it end or begin here"
         )
+
+
+def _painted(
+    shown: NDArray[np.int32], before: NDArray[np.int32], after: NDArray[np.int32]
+) -> Iterator[tuple[int, Mask]]:
+    """Each object that a stroke changed, and its mask on what is shown now."""
+    touched = before != after
+    changed = np.union1d(before[touched], after[touched])
+    for object_id in changed[changed > 0].tolist():
+        yield object_id, np.where(touched, after, shown) == object_id
 
 
 def track(

@@ -11,7 +11,8 @@ from napari.layers import Image
 from napari.qt.threading import create_worker
 from napari.utils import notifications
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
 
 from sam2_core import SAM2Error
 from sam2_napari import autosave, keys, models
@@ -22,7 +23,8 @@ from sam2_napari.events import Progress
 from sam2_napari.form import CONTRASTS, Form
 from sam2_napari.layer_video import LayerVideo, axes_of, layer_video
 from sam2_napari.objects import ObjectTable
-from sam2_napari.opening import opener
+from sam2_napari.opening import Opening
+from sam2_napari.sessions import Sessions
 
 
 class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of its own
@@ -42,6 +44,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         self.viewer, self.form = napari_viewer, Form()
         self.control: Control | None = None
         self.commands = Actions(self)
+        self.sessions = sessions = Sessions()
         self._unbind: Callable[[], None] = lambda: None
         self._choosing = False
         layout, self.tabs = QVBoxLayout(self), QTabWidget(self)
@@ -58,7 +61,9 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         napari_viewer.layers.events.inserted.connect(self._layers_changed)
         napari_viewer.layers.events.removed.connect(self._layers_changed)
         self._layers_changed()
-        self.destroyed.connect(lambda: self.close_session())
+        # Not a method of this: it is gone when it is told to be.
+        self.destroyed.connect(lambda: sessions.close())
+        QApplication.instance().aboutToQuit.connect(sessions.close)
 
     # --- which image ---------------------------------------------------------------------------------
 
@@ -66,7 +71,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         form = self.form
         form.image.changed.connect(self._choose_image)
         for field in form.settings:
-            field.changed.connect(self._settings_changed)
+            field.changed.connect(self._model_changed if field is form.device else self._settings_changed)
         form.model.changed.connect(self._model_changed)
         form.fetch.clicked.connect(self._fetch)
 
@@ -82,14 +87,30 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
     def _layers_changed(self, event: Any = None) -> None:
         if self._choosing:
             return
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        ours = self.control.layers.all if self.control is not None else ()
+        kind, layer = getattr(event, "type", ""), getattr(event, "value", None)
+        inserted = layer if kind == "inserted" else None
+        if inserted is not None:
+            inserted.events.name.connect(self._show_choices)
+        elif kind == "removed" and layer is not (self.control and self.control.image):
+            self.sessions.forget(layer)
+        self._show_choices()
+        images = self._images()
+        if images and self.control is None and kind != "removed":
+            self._choose_image(images[0])
+        elif isinstance(inserted, Image) and self.control is not None and self.control.image not in images:
+            self._choose_image(inserted)  # the other one is gone
+
+    def _images(self) -> list[Image]:
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def _show_choices(self, event: Any = None) -> None:
+        images, control = self._images(), self.control
+        ours = control.layers.all if control is not None else ()
         labels = [x for x in self.viewer.layers if x._type_string == "labels" and x not in ours]
         with self._settling():
             self.form.image.choices = [(layer.name, layer) for layer in images]
+            self.form.image.value = control.image if control is not None and control.image in images else None
             self.form.seeds.choices = [(layer.name, layer) for layer in labels]
-        if images and self.control is None:
-            self._choose_image(images[0])
 
     def choose(self, image: Image) -> None:
         """Work on this image."""
@@ -98,52 +119,91 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
     def _choose_image(self, image: Image | None) -> None:
         if self._choosing or image is None or (self.control is not None and self.control.image is image):
             return
+        if (control := self.sessions.of(image)) is not None:
+            self._work_on(control)
+            return
         try:
-            axes = axes_of(image)
-            with self._settling():
-                self.form.image.value = image
-                self.form.axis.choices = _axis_choices(axes, image)
-                self.form.axis.value = axes.time
-            self._begin(image, axes)
+            self._begin(image, axes_of(image))
         except (SAM2Error, ValueError) as error:
-            notifications.show_error(str(error))
-            self.form.status.value = str(error)
+            self._fail(str(error))
+            self._show_choices()
 
     def _settings_changed(self) -> None:
         """Other settings begin anew; what is there already is not thrown away for them."""
-        if self._choosing or self.control is None:
+        control = self.control
+        if self._choosing or control is None:
             return
-        if self.control.document.objects:
+        if control.document.objects:
             notifications.show_warning(
                 "these settings count from the beginning: remove all objects first, or save the session"
             )
+            self._show_axes(control)
             return
-        image = self.control.image
-        self.close_session(layers=True)
+        chosen = self.form.axis.value
         try:
-            axes = axes_of(image)
-            self._begin(image, axes if self.form.axis.value is None else axes.with_time(self.form.axis.value))
+            axes = axes_of(control.image)
+            video = self._video(control.image, axes := axes if chosen is None else axes.with_time(chosen))
         except (SAM2Error, ValueError) as error:
-            notifications.show_error(str(error))
-
-    def _begin(self, image: Image, axes: Axes, saved: Path | None = None) -> None:
-        """Put the layers over an image, and open its session when it is first needed."""
-        video = self._video(image, axes)
-        self.close_session()
-        form, file = self.form, autosave.place(video, image.name, str(image.source.path or ""))
-        opened = opener(video, form.model.value, form.device.value, saved)
+            self._fail(str(error))
+            return
+        self._leave()
+        self.sessions.end(control)
         with self._settling():
-            self.control = control = Control(self.viewer, image, axes, opened, file)
-        self._layers_changed()
+            control.layers.remove()
+        self._begin(control.image, axes, video)
+
+    def _begin(self, image: Image, axes: Axes, video: LayerVideo | None = None) -> None:
+        """Put the layers over an image, and open its session away from the window."""
+        video = video or self._video(image, axes)
+        form, file = self.form, autosave.place(video, image.name, str(image.source.path or ""))
+        opening = Opening(video, form.model.value, form.device.value)
+        self._leave()
+        with self._settling():
+            control = Control(self.viewer, image, axes, opening, file)
+        self.sessions.add(control)
+        self._work_on(control)
+        control.warm_up()
+        if control.unfinished is not None:
+            notifications.show_info("there is unfinished work on this image: press 'resume' to go on with it")
+
+    def _work_on(self, control: Control) -> None:
+        """From now on what the user does is about this image."""
+        self._leave()
+        self.control, form = control, self.form
+        control.layers.show_again()
+        _show(control, visible=True)
         control.changed.connect(self._show_document)
         control.progressed.connect(self._show_progress)
         control.said.connect(self._say)
-        form.first.max = form.last.max = form.last.value = max(axes.frames - 1, 0)
         self._unbind = keys.bind((self.viewer, *control.layers.all), self.commands)
-        control.warm_up(saved is not None)
-        if saved is None and file.is_file():
-            notifications.show_info("there is unfinished work on this image: press 'resume' to go on with it")
-        form.resume.visible = saved is None and file.is_file()
+        form.first.max = form.last.max = form.last.value = max(control.axes.frames - 1, 0)
+        form.resume.visible = control.unfinished is not None
+        self._show_choices()
+        self._show_axes(control)
+        self._show_document()
+        QTimer.singleShot(0, lambda: self._select(control))  # napari selects an image after it was inserted
+
+    def _select(self, control: Control) -> None:
+        """The next click on the canvas is a prompt."""
+        if self.control is control and control.layers.points in self.viewer.layers:
+            self.viewer.layers.selection.active = control.layers.points
+
+    def _leave(self) -> None:
+        """Let the image be that was worked on; it keeps its session."""
+        self._unbind()
+        self._unbind = lambda: None
+        control, self.control = self.control, None
+        if control is not None:
+            control.changed.disconnect(self._show_document)
+            control.progressed.disconnect(self._show_progress)
+            control.said.disconnect(self._say)
+            self._show_progress(None)
+            _show(control, visible=False)
+
+    def _show_axes(self, control: Control) -> None:
+        with self._settling():
+            self.form.axis.choices = _axis_choices(control.axes, control.image)
+            self.form.axis.value = control.axes.time
 
     def _video(self, image: Image, axes: Axes) -> LayerVideo:
         point = self.viewer.dims.point[-image.ndim :]
@@ -152,26 +212,30 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
 
     def resume(self, saved: Path | None = None) -> None:
         """Go on with a saved session on the image that is chosen; without one, with unfinished work."""
-        if self.control is None:
-            notifications.show_error("open the image first that the session was made on")
-            return
-        control = self.control
-        self.close_session(layers=True)
-        self._begin(control.image, control.axes, saved or control.autosave)
+        if (control := self.control) is None:
+            self._fail("open the image first that the session was made on")
+        elif (path := saved or control.unfinished) is None:
+            self._fail("there is no unfinished work on this image")
+        else:
+            control.resume(path)
 
     # --- which model ---------------------------------------------------------------------------------
 
-    def _model_changed(self, name: str) -> None:
+    def _model_changed(self) -> None:
         if self.control is not None and not self._choosing:
-            self.control.use_model(name, self.form.device.value)
+            self.control.use_model(self.form.model.value, self.form.device.value)
 
     def _fetch(self) -> None:
         worker = create_worker(models.fetch, self.form.model.value)
         worker.yielded.connect(lambda here: self._show_progress(Progress(here[0], max(here[1], here[0], 1))))
         worker.finished.connect(lambda: self._show_progress(None))
-        worker.returned.connect(lambda _: self._say("the model is here"))
+        worker.returned.connect(lambda _: self._fetched())
         worker.errored.connect(lambda error: notifications.show_error(str(error)))
         worker.start()
+
+    def _fetched(self) -> None:
+        self._say("the model is here")
+        self._model_changed()
 
     # --- what is shown -------------------------------------------------------------------------------
 
@@ -197,22 +261,46 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
     def _say(self, message: str) -> None:
         self.form.status.value = message
 
+    def _fail(self, message: str) -> None:
+        self._say(message)
+        notifications.show_error(message)
+
     # --- the end -------------------------------------------------------------------------------------
 
-    def close_session(self, *, layers: bool = False, wait: float = 0.0) -> None:
-        """Let go of the session; with ``layers`` its layers go as well."""
-        if (control := self.control) is None:
-            return
+    def close_session(self, *, wait: float = 0.0) -> None:
+        """Let go of all sessions, whose work is kept; the layers stay.
+
+        Args:
+            wait: seconds to wait for each; a window that closes does not wait.
+        """
         self._unbind()
+        self._unbind = lambda: None
         self.control = None
-        control.close(wait)
-        if layers:
-            control.layers.remove()
+        self.sessions.close(wait)
+
+    def event(self, event: Any) -> bool:
+        """The panel was taken out of the window: napari neither closes nor deletes it then."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.viewer.layers.events.inserted.disconnect(self._layers_changed)
+            self.viewer.layers.events.removed.disconnect(self._layers_changed)
+            self.close_session()
+        return bool(super().event(event))
 
     def closeEvent(self, event: Any) -> None:
         """The window closes: tracking stops after its present step, nobody waits for it."""
         self.close_session()
         super().closeEvent(event)
+
+
+def _show(control: Control, *, visible: bool) -> None:
+    """Show the layers of an image, or hide them while the user works on another."""
+    modes = [(layer, layer.mode) for layer in control.layers.all if layer.visible != visible]
+    for layer, mode in modes:
+        layer.visible = visible
+        if visible:  # napari stops drawing in layers that it hides
+            layer.mode = mode if mode != "pan_zoom" or layer is not control.layers.points else "add"
+    if modes and visible:
+        control.viewer.layers.selection.active = control.layers.points
 
 
 def _axis_choices(axes: Axes, image: Image) -> list[tuple[str, int]]:

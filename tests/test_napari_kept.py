@@ -1,0 +1,148 @@
+"""Work that goes on, is put aside or is taken out of the window is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from napari.layers import Image
+from numpy.typing import NDArray
+
+from tests.napari_for_tests import NUMBERS, Window, click_cells, middle, needs_a_screen
+
+needs_a_screen()
+
+FILM = tifffile.imread(Path(__file__).parents[1] / "sam2_core" / "samples" / "timelapse.tif")
+
+
+def stroke(window: Window, number: int, mode: str, *places: tuple[float, float]) -> None:
+    layers = window.layers
+    window.viewer.layers.selection.active = layers.masks
+    layers.masks.mode = mode
+    layers.masks.brush_size = 12
+    if mode == "paint":
+        layers.masks.selected_label = number
+    window.drag(*places)
+
+
+def test_what_is_painted_while_tracking_runs_is_kept_and_nothing_else_is_touched(window: Window) -> None:
+    click_cells(window, 6)
+    window.go_to(9)  # on which nothing is known yet
+    window.press("G")
+    window.until(lambda: bool(window.labels(1).any()))
+    stroke(window, 40, "paint", (128, 120), (128, 140))
+    assert (window.labels(9) == 40).sum() > 100
+    window.idle()
+    prompts = {(p.object_id, p.frame_index) for p in window.control.document.prompts}
+    assert prompts == {*((n, 0) for n in range(1, 7)), (40, 9)}
+    painted = window.labels(9) == 40
+    assert painted[128, 130]
+    assert set(np.unique(window.labels(9))) == {0, 40, *range(1, 7)}
+    window.told()
+    stroke(window, 0, "erase", (128, 120), (128, 130))
+    window.idle()
+    erased = window.labels(9) == 40
+    assert 0 < erased.sum() < painted.sum()
+    assert not erased[128, 122]
+    fails(window, lambda: stroke(window, 0, "erase", (128, 110), (128, 150)), "cannot be erased from frame 9")
+
+    # Undo of a running propagation stops it and takes it back; then everything, more often than there is.
+    window.go_to(0)
+    window.press("Ctrl+Z")
+    window.idle()
+    window.control.track(None)
+    window.press("Ctrl+Z")
+    window.idle()
+    for _ in range(40):
+        window.control.undo()
+    window.idle()
+    assert not any(window.labels(frame).any() for frame in range(16))
+    assert len(window.layers.points.data) == 0
+    assert window.control.document.objects == ()
+    click_cells(window, 1)
+
+
+def test_images_are_renamed_reordered_and_changed_without_losing_the_work(
+    window: Window, tmp_path: Path
+) -> None:
+    click_cells(window, 1)
+    window.press("G")
+    window.idle()
+    viewer, panel, first = window.viewer, window.panel, window.control
+    pictures = [window.labels(frame) for frame in range(16)]
+    first.image.name = "renamed"
+    assert [image.name for image in panel.form.image.choices if image is not None] == ["renamed"]
+    assert panel.form.image.value is first.image
+    viewer.layers.move(0, len(viewer.layers))
+    viewer.layers.move(len(viewer.layers) - 1, 0)
+    other = viewer.add_image(FILM[:5], name="other", axis_labels=("t", "y", "x"))
+    assert panel.control is first
+    panel.form.image.value = other
+    second = panel.control
+    assert second.image is other
+    assert not first.layers.masks.visible
+    window.idle()
+    window.go_to(0)
+    window.click(*middle(0, NUMBERS[1]))
+    window.idle()
+    assert len(second.layers.points.data) == 1
+    panel.form.image.value = first.image
+    assert panel.control is first
+    assert all(np.array_equal(window.labels(frame), pictures[frame]) for frame in range(16))
+    assert first.layers.points.mode == "add"
+    window.press("N")
+    window.click(*middle(0, NUMBERS[2]))
+    window.idle()
+    assert set(np.unique(window.labels(0))) == {0, 1, 2}
+    assert len(second.layers.points.data) == 1
+
+    check_that_a_panel_that_is_taken_out_keeps_the_work(window, [first, second], pictures[15])
+
+
+def check_that_a_panel_that_is_taken_out_keeps_the_work(
+    window: Window, controls: list[Any], last: NDArray[np.int32]
+) -> None:
+    viewer, panel, first = window.viewer, window.panel, controls[0]
+    files = [control.autosave for control in controls]
+    engines = [control.engine for control in controls]
+    viewer.window.remove_dock_widget(panel)
+    assert all(engine._ended.wait(20) for engine in engines)
+    assert all(file.is_file() for file in files)
+    for layer in [x for x in viewer.layers if not isinstance(x, Image)]:
+        viewer.layers.remove(layer)
+    window.told()
+    first.image.name = "time-lapse"  # the name under which the work was kept
+    window.dock()
+    assert window.panel is not panel
+    window.panel.choose(first.image)
+    assert any("unfinished work" in message for message in window.told())
+    window.idle()
+    window.push("resume")
+    window.idle()
+    assert set(np.unique(window.labels(0))) == {0, 1, 2}
+    assert np.array_equal(window.labels(15), last)
+
+
+def labels_of(window: Window) -> NDArray[np.int32]:
+    return np.stack([window.labels(frame) for frame in range(16)])
+
+
+def test_new_work_does_not_overwrite_unfinished_work(window: Window) -> None:
+    click_cells(window, 2)
+    before = labels_of(window)
+    window.panel.close_session(wait=20)
+    for layer in [x for x in window.viewer.layers if not isinstance(x, Image)]:
+        window.viewer.layers.remove(layer)
+    window.panel._layers_changed()
+    window.idle()
+    window.click(*middle(0, NUMBERS[4]))
+    window.idle()
+    new = labels_of(window)
+    window.control._keep()
+    window.idle()
+    for expected in (before, new, before):  # resume goes to and fro
+        window.push("resume")
+        window.idle()
+        assert np.array_equal(labels_of(window), expected)
