@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -196,3 +197,18 @@ def click_cells(window: Window, count: int) -> None:
         window.click(*middle(0, cell))
     window.idle()
     assert len(window.control.document.objects) == count
+
+
+def fails(window: Window, do: Callable[[], Any], says: str) -> None:
+    """It says so once, on one line, and the session is as before."""
+    before, picture = window.control.document, window.labels(window.layers.frame_index)
+    window.told()
+    do()
+    window.idle()
+    told = window.told()
+    assert len(told) == 1, told
+    assert re.search(says, told[0]), told
+    assert "\n" not in told[0]
+    after = window.control.document
+    assert (after.prompts, after.objects) == (before.prompts, before.objects)
+    assert np.array_equal(window.labels(window.layers.frame_index), picture)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +13,12 @@ from sam2_napari import models
 
 from sam2_core import open_session
 from tests.layers_for_tests import Counting, lazy
-from tests.napari_for_tests import NUMBERS, Window, click_cells, middle, needs_a_screen
+from tests.napari_for_tests import NUMBERS, Window, click_cells, fails, middle, needs_a_screen
 
 needs_a_screen()
 
 SAMPLES = Path(__file__).parents[1] / "sam2_core" / "samples"
 FILM = tifffile.imread(SAMPLES / "timelapse.tif")
-
-
-def fails(window: Window, do: Callable[[], Any], says: str) -> None:
-    """It says so once, on one line, and the session is as before."""
-    before, picture = window.control.document, window.labels(window.layers.frame_index)
-    window.told()
-    do()
-    window.idle()
-    told = window.told()
-    assert len(told) == 1, told
-    assert re.search(says, told[0]), told
-    assert "\n" not in told[0]
-    after = window.control.document
-    assert (after.prompts, after.objects) == (before.prompts, before.objects)
-    assert np.array_equal(window.labels(window.layers.frame_index), picture)
 
 
 def sessions_threads() -> list[threading.Thread]:

@@ -10,7 +10,7 @@ import tifffile
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from tests.napari_for_tests import NUMBERS, Window, click_cells, middle, needs_a_screen
+from tests.napari_for_tests import NUMBERS, Window, click_cells, fails, middle, needs_a_screen
 
 needs_a_screen()
 
