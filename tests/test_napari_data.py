@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from napari.layers import Image
 from numpy.typing import NDArray
+from sam2_napari.reader import DOCK
 
 from tests.layers_for_tests import Counting, lazy
 from tests.napari_for_tests import Window, needs_a_screen
@@ -155,13 +156,14 @@ def test_a_saved_session_that_is_dropped_opens_its_image_and_goes_on(
     # Another window; the first one never closes its session, as if it had crashed.
     other = Window(make_napari_viewer(show=True), qtbot)
     other.viewer.open(str(tmp_path / "work.sam2"), plugin=None)
-    _, other.panel = other.viewer.window.add_plugin_dock_widget("sam2-core", "Segment and track")
+    assert list(other.viewer.window.dock_widgets) == [DOCK]  # under the name that napari's menu looks for
+    other.panel = other.viewer.window.dock_widgets[DOCK]
     other.idle()
     assert [layer.name for layer in other.viewer.layers if isinstance(layer, Image)] == ["film"]
     assert all(np.array_equal(other.labels(frame), before[frame]) for frame in range(6))
     assert len(other.layers.points.data) == 1
     assert other.control.autosave == kept
-    assert any("unfinished work" in message for message in other.told())
+    assert any("earlier work" in message for message in other.told())
     other.push("remove")
     other.idle()
     assert not other.labels(0).any()

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
-from tests.napari_for_tests import Window, needs_a_screen
+from tests.napari_for_tests import CELLS, NUMBERS, Window, middle, needs_a_screen
 
 needs_a_screen()
-
-CELLS = tifffile.imread(Path(__file__).parents[1] / "sam2_core" / "samples" / "timelapse_cells.tif")
-NUMBERS = np.unique(CELLS[0])[1:].tolist()
-
-
-def middle(cell: int) -> tuple[float, float]:
-    ys, xs = np.nonzero(CELLS[0] == cell)
-    return float(ys.mean()), float(xs.mean())
 
 
 def click(window: Window, number: int, cell: int) -> None:
     window.viewer.layers.selection.active = window.layers.points
     window.control.choose(number)
-    window.click(*middle(cell))
+    window.click(*middle(0, cell))
     window.idle()
 
 
@@ -120,7 +110,7 @@ def test_an_object_that_is_several_is_split_by_clicks_by_its_pieces_or_at_its_wa
 
 
 def test_an_object_that_is_two_cells_is_split_by_a_click_into_each(window: Window) -> None:
-    places = {cell: middle(cell) for cell in NUMBERS}
+    places = {cell: middle(0, cell) for cell in NUMBERS}
     one, other = min(
         ((a, b) for a in NUMBERS for b in NUMBERS if a < b), key=lambda pair: np.hypot(
             *np.subtract(places[pair[0]], places[pair[1]])

@@ -35,6 +35,9 @@ class Fake:
     def opened(self) -> Opened:
         return Opened("fake", 3, (4, 5))
 
+    def changed(self) -> Iterator[Event]:
+        yield from ()
+
     def state(self, version: int) -> Iterator[Event]:
         if self.state_error is not None:
             error, self.state_error = self.state_error, None

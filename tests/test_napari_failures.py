@@ -96,7 +96,10 @@ def test_prompts_that_cannot_be_are_refused_and_taken_off_the_canvas(window: Win
     fails(window, lambda: window.push("seed"), "the labels are 9 x 9 pixels, the frame is 256 x 256")
     form.seeds.value = viewer.add_labels(np.zeros((16, 256, 256), np.int32), name="none")
     fails(window, lambda: window.push("seed"), "the labels are empty on frame 0")
+    viewer.layers.selection.active = layers.points
     window.click(*middle(0, NUMBERS[3]))  # it goes on: object 1 is corrected
+    window.idle()
+    assert [len(prompt.points) for prompt in control.document.prompts] == [2, 1]
 
 
 def test_layers_that_are_removed_come_back_and_a_removed_image_stops_tracking(window: Window) -> None:
@@ -194,7 +197,7 @@ def test_files_that_cannot_be_written_or_opened_change_nothing(
     control.save(tmp_path / "one.sam2")
     window.idle()
     window.panel.form.resume.visible = True
-    fails(window, lambda: window.push("resume"), "no unfinished work")
+    fails(window, lambda: window.push("resume"), "no earlier work")
     (tmp_path / "a file").write_text("mine")
     fails(window, lambda: control.export(["labels"], tmp_path / "a file"), "a file is in the place of a fo")
     fails(window, lambda: control.export([], tmp_path / "out"), "no format is chosen")

@@ -117,7 +117,7 @@ def check_that_a_panel_that_is_taken_out_keeps_the_work(
     window.dock()
     assert window.panel is not panel
     window.panel.choose(first.image)
-    assert any("unfinished work" in message for message in window.told())
+    assert any("earlier work" in message for message in window.told())
     window.idle()
     window.push("resume")
     window.idle()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from napari.layers import Image, Layer
+from npe2 import PluginManifest
 from sam2_napari.layer_video import axes_of, layer_video
+from sam2_napari.reader import DOCK
 from sam2_napari.samples import timelapse
 
 from sam2_core import open_video
@@ -29,3 +31,13 @@ def test_the_sample_is_neither_dark_nor_burnt_out() -> None:
         assert len(np.unique(frame)) > 200
         assert np.mean(frame == 255) < 0.05
         assert np.mean(frame == 0) < 0.05
+
+
+def test_the_manifest_is_one_that_npe2_takes() -> None:
+    manifest = PluginManifest.from_distribution("sam2-core")
+    manifest.validate_imports()
+    assert manifest.name == "sam2-core"
+    shown = manifest.contributions
+    assert [widget.display_name for widget in shown.widgets] == ["Segment and track"]
+    assert f"{shown.widgets[0].display_name} ({manifest.display_name})" == DOCK
+    assert [pattern for reader in shown.readers for pattern in reader.filename_patterns] == ["*.sam2"]

@@ -138,10 +138,13 @@ def test_a_division_is_marked_and_exported(window: Window, tmp_path: Path) -> No
         assert set(np.unique(window.labels(frame))) == ({0, 1} if frame < 8 else {0, 2, 3})
     assert window.layers.tracks.graph == {2: [1], 3: [1]}
 
+    from ctc_metrics.scripts.validate import validate_sequence
+
     window.control.export(["labels", "ctc", "tracks"], tmp_path / "out")
     window.idle()
     table = (tmp_path / "out" / "ctc" / "res_track.txt").read_text().splitlines()
     assert sorted(table) == ["1 0 7 0", "2 8 15 1", "3 8 15 1"]
+    assert validate_sequence(str(tmp_path / "out" / "ctc"), threads=1)["Valid"] == 1
     written = tifffile.imread(tmp_path / "out" / "ctc" / "mask012.tif")
     assert np.array_equal(written, window.labels(12))
     rows = (tmp_path / "out" / "tracks.csv").read_text().splitlines()
@@ -152,13 +155,15 @@ def test_a_division_is_marked_and_exported(window: Window, tmp_path: Path) -> No
     assert set(np.unique(window.labels(12))) == {0, 1}
 
 
-def test_what_is_saved_goes_on_in_another_window(window: Window, tmp_path: Path) -> None:
+def test_what_is_saved_goes_on_after_all_was_removed(window: Window, tmp_path: Path) -> None:
     window.click(*middle(0, FIRST))
     window.press("G")
     window.idle()
     before = [window.labels(frame) for frame in range(16)]
     window.control.save(tmp_path / "work.sam2")
+    window.push("remove")
     window.idle()
+    assert not any(window.labels(frame).any() for frame in range(16))
     window.panel.resume(tmp_path / "work.sam2")
     window.idle()
     assert all(np.array_equal(window.labels(frame), before[frame]) for frame in range(16))

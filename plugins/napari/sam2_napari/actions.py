@@ -23,7 +23,7 @@ class Panel(Protocol):
     control: Control | None
 
     def resume(self, saved: Path | None = None) -> None:
-        """Go on with a saved session on the chosen image; None for unfinished work."""
+        """Go on with a saved session on the chosen image; None for earlier work."""
 
 
 class Actions:
@@ -40,7 +40,8 @@ class Actions:
         """Give each button its action."""
         for name in (
             "new", "all", "forward", "backward", "stop", "seed", "find", "remove", "split", "end", "begin",
-            "merge", "renumber", "divide", "undo", "redo", "help", "save", "open", "resume", "export",
+            "merge", "renumber", "divide", "undivide", "undo", "redo", "help", "save", "open", "resume",
+            "export",
         ):  # fmt: skip
             getattr(form, name).clicked.connect(getattr(self, BUTTONS.get(name, name)))
         form.object.changed.connect(lambda object_id: self._with(lambda c: c.choose(object_id)))
@@ -156,6 +157,10 @@ class Actions:
             return
         self._with(lambda control: control.divide(daughters))
 
+    def undivide(self) -> None:
+        """The current object did not divide."""
+        self._with(Control.undivide)
+
     # --- undo, files, help ---------------------------------------------------------------------------
 
     def undo(self) -> None:
@@ -170,7 +175,9 @@ class Actions:
         """Ask for a file, and save the session there."""
         path, _ = QFileDialog.getSaveFileName(self._panel, "Save the session", "", "SAM 2 session (*.sam2)")
         if path:
-            self._with(lambda control: control.save(Path(path).with_suffix(".sam2")))
+            # Not with_suffix: of "day 1.5" that would make "day 1.sam2", which may be there.
+            file = Path(path if path.endswith(".sam2") else f"{path}.sam2")
+            self._with(lambda control: control.save(file))
 
     def open(self) -> None:
         """Ask for a saved session, and go on with it on the chosen image."""
@@ -179,7 +186,7 @@ class Actions:
             self._panel.resume(Path(path))
 
     def resume(self) -> None:
-        """Go on with unfinished work on this image."""
+        """Go on with earlier work on this image."""
         self._panel.resume()
 
     def export(self) -> None:

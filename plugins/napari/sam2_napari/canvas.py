@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -56,5 +58,6 @@ def _on_disk(shape: tuple[int, ...]) -> Any:
     import zarr  # with a film that needs it
 
     folder = tempfile.mkdtemp(prefix="sam2-masks-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # the layer may outlive all else of this
     chunks = (*(1 for _ in shape[:-2]), *shape[-2:])
     return zarr.create_array(folder, shape=shape, chunks=chunks, dtype="int32", fill_value=0)

@@ -72,6 +72,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self.layers = PromptLayers(viewer, image, axes)
         self.layers.on_drawn = self._drawn
         self.layers.on_painted = self._painted
+        self.layers.on_chosen = self.choose
         self._opening = opened
         self.engine = Engine(opened)
         self.engine.told.connect(self._told)
@@ -89,7 +90,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
             Tracked: self.layers.show_tracks,
             Progress: self._progress,
             Said: lambda event: self._say(event.message),
-            Failed: lambda event: self._fail(event.message),
+            Failed: self._failed,
             Finished: self._finished,
         }
         self._strokes, self._unsaved = QTimer(self), QTimer(self)
@@ -99,6 +100,11 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         viewer.layers.events.removed.connect(self._removed)
 
     # --- the object of the next click ----------------------------------------------------------------
+
+    @property
+    def choice(self) -> tuple[str, str]:
+        """The model and the device that this image is worked on with."""
+        return self._opening.choice
 
     @property
     def object_id(self) -> int:
@@ -176,7 +182,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         here = self.layers.frame_index
         try:
             data = labels.data[0] if labels.multiscale else labels.data
-            plane = np.asarray(data[_index_of(labels, data.shape, self.viewer.dims.point)])
+            plane = np.array(data[_index_of(labels, data.shape, self.viewer.dims.point)])  # as it is now
         except Exception as error:  # whatever the data of a layer raise
             self._fail(f"the layer {labels.name!r} cannot be read on this frame: {error}")
             return
@@ -209,6 +215,10 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         """The current object divides on this frame."""
         self._edit("division", edits.divide, mother=self.object_id, daughters=daughters)
 
+    def undivide(self) -> None:
+        """The current object did not divide."""
+        self._edit("undivide", edits.undivide, mother=self.object_id)
+
     def begin_or_end(self, *, end: bool) -> None:
         """The current object is first seen here, or for the last time."""
         self._edit("end" if end else "begin", edits.begin_or_end, object_id=self.object_id, end=end)
@@ -232,7 +242,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self.ask(f"loading {name}", partial(opening.use_model, name=name, device=device), work=False)
 
     def resume(self, path: Path) -> None:
-        """Go on with a saved session; what there is now is kept as unfinished work."""
+        """Go on with a saved session; what there is now is kept as earlier work."""
         self.stop()
         aside = None if self.autosave is None else autosave.aside(self.autosave)
         steps = partial(opening.resume, path=path, frame_index=self.layers.frame_index, aside=aside)
@@ -317,13 +327,17 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
 
     def _finished(self, event: Finished) -> None:
         if event.name == AUTOSAVE:
-            self._cannot_keep = event.failed  # said once is enough
+            self._cannot_keep = event.failed
             return
         self._unsaved.start(AUTOSAVE_AFTER)
         self.progressed.emit(None)
         if not self._answered:
             self.said.emit(f"{event.name}: {'stopped, what is done is kept' if event.cancelled else 'done'}")
         self._answered = False
+
+    def _failed(self, event: Failed) -> None:
+        if event.name != AUTOSAVE or not self._cannot_keep:  # that is tried again and again, but said once
+            self._fail(event.message)
 
     def _take(self, document: Document) -> None:
         self.document = document
@@ -345,7 +359,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         notifications.show_error(message)
 
     def _keep(self) -> None:
-        if (task := self._keeping()) is not None and not self._cannot_keep:
+        if (task := self._keeping()) is not None:
             self.engine.submit(task)
 
     def _keeping(self) -> Task | None:

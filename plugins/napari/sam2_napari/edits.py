@@ -48,18 +48,20 @@ def seed(workspace: Workspace, frame_index: int, labels: NDArray[np.integer]) ->
 
 
 def find(workspace: Workspace, frame_index: int) -> Iterator[Event]:
-    """Look for all objects of a frame that are not known yet."""
+    """Look for all objects of a frame that are not known yet; what was found until it is stopped counts."""
     session, pace, last = workspace.session, Pace(1), None
-    for last in automatic_prompts(session, frame_index):
-        part = last.done / last.total if last.total else 1
-        yield Progress(last.done, last.total, pace.left(part))
-    prompts = () if last is None else last.prompts
-    if prompts:
-        with workspace.step("automatic seeds"):
-            for prompt in prompts:
-                session.add_prompt(prompt)
+    found: tuple[Prompt, ...] = ()
+    try:
+        for last in automatic_prompts(session, frame_index):
+            part = last.done / last.total if last.total else 1
+            yield Progress(last.done, last.total, pace.left(part))
+    finally:
+        if last is not None and (found := last.prompts):
+            with workspace.step("automatic seeds"):
+                for prompt in found:
+                    session.add_prompt(prompt)
     yield from workspace.frame(frame_index)
-    yield Said(f"{len(prompts)} objects were found on frame {frame_index}")
+    yield Said(f"{len(found)} objects were found on frame {frame_index}")
 
 
 def remove(workspace: Workspace, object_id: int, frame_index: int) -> Iterator[Event]:
@@ -127,6 +129,13 @@ def divide(workspace: Workspace, mother: int, daughters: Sequence[int], frame_in
     """From this frame on the mother is gone, and the daughters are there."""
     with workspace.step(f"division of object {mother}"):
         workspace.session.divide(frame_index, mother, daughters)
+    yield from workspace.changed(frame_index)
+
+
+def undivide(workspace: Workspace, mother: int, frame_index: int) -> Iterator[Event]:
+    """The mother did not divide; she and the daughters live as was said of them otherwise."""
+    with workspace.step(f"taking back the division of object {mother}"):
+        workspace.session.undivide(mother)
     yield from workspace.changed(frame_index)
 
 

@@ -77,7 +77,7 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self._room = threading.Semaphore(WAITING)
         self._asked = self._stopped = 0  # numbers of tasks: of the last one, and up to which all are stopped
         self._open_tasks = 0  # asked for and not finished
-        self._running = self._busy = False
+        self._running = self._busy = self._ending = False
         self._told_at = 0.0
         self._closing, self._ended = threading.Event(), threading.Event()
         self._crossing.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
@@ -176,13 +176,17 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
     def _do(self, number: int, task: Task) -> None:
         done = failed = False
         try:
-            if not self._is_stopped(number, task):
+            must = task.work and not task.long  # no longer in line, so nobody else would do it at the end
+            if must or not self._is_stopped(number, task):
                 done = self._take_steps(number, task, self._ready())
         except Exception as error:  # a plugin must not take the window down; nothing is swallowed
             failed = True
             self._fail(task, error)
         try:
             if self._workspace is not None and not self._over:
+                if not done:  # what it did until then is shown
+                    for shown in self._workspace.changed():
+                        self._tell(shown)
                 for event in self._workspace.state(task.version):
                     self._tell(event)
         except Exception as error:  # the next task tells it again
@@ -220,9 +224,13 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
     def _fail(self, task: Task, error: Exception) -> None:
         level = logging.DEBUG if isinstance(error, SAM2Error) else logging.ERROR
         log.log(level, task.name, exc_info=error)
-        self._tell(Failed(advice(error)))
+        self._tell(Failed(advice(error), task.name))
 
     def _end(self) -> None:
+        with self._lock:  # a thread that has waited long enough may meet the one that closing starts
+            first, self._ending = not self._ending, True
+        if not first:
+            return
         try:
             if self._workspace is None:
                 return

@@ -112,9 +112,15 @@ class Said:
 
 @dataclass(frozen=True)
 class Failed:
-    """Something could not be done; nothing else changed. One line that says what to do."""
+    """Something could not be done; nothing else changed.
+
+    Attributes:
+        message: one line that says what to do.
+        name: the task, in a user's words.
+    """
 
     message: str
+    name: str
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from magicgui.widgets import (
     SpinBox,
 )
 from magicgui.widgets.bases import Widget
+from qtpy.QtWidgets import QSizePolicy
 
 from sam2_napari.layer_video import Contrast
 
@@ -75,7 +76,7 @@ class Form:
             ]),
             "objects": Container(widgets=[
                 self.find, self.seeds, self.seed, row(self.remove, self.split), row(self.begin, self.end),
-                row(self.divide, self.daughters), row(self.merge, self.renumber, self.number),
+                row(self.divide, self.daughters, self.undivide), row(self.merge, self.renumber, self.number),
             ]),
             "files": Container(widgets=[row(self.save, self.open, self.resume), self.formats, self.export]),
             "model": Container(widgets=[self.model, self.fetch, *self.settings]),
@@ -84,7 +85,9 @@ class Form:
             container.native.layout().addStretch(1)
         self.below: Container[Widget] = Container(widgets=[self.progress, self.status], labels=False)
         said = self.status.native
-        said.setMinimumHeight(2 * said.fontMetrics().lineSpacing() + 4)  # else a second line is cut
+        said.setMinimumHeight(3 * said.fontMetrics().lineSpacing() + 4)  # else a further line is cut
+        said.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+        self.progress.native.setTextVisible(False)
 
     def _make_objects(self) -> None:
         self.seeds = ComboBox(
@@ -103,14 +106,15 @@ class Form:
             value="", tooltip="the daughters, such as 4, 5; each is clicked on this frame"
         )
         self.daughters.native.setPlaceholderText("daughters: 4, 5")
+        self.undivide = button("undivide", "take back the division of the current object")
         self.divide = button(
             "divides into", "on this frame the current object ends, its daughters begin (Shift-D)"
         )
 
     def _make_files(self) -> None:
-        self.save = button("save ...", "save the session; drop the file on napari to go on")
+        self.save = button("save ...", "save the session to a file; drop it on napari to go on")
         self.open = button("open ...", "go on with a saved session on this image")
-        self.resume = button("resume", "go on with unfinished work on this image")
+        self.resume = button("resume", "go on with the work on this image that is kept from before")
         self.formats = Select(
             label="formats", choices=list(FORMATS), value=["labels", "ctc", "tracks"],
             tooltip="ctc: Cell Tracking Challenge; tracks: a table; geff: a graph; overlay: a film",

@@ -33,7 +33,7 @@ KEYS = (
     Key("Q", "stop", "stop tracking; what is done is kept"),
     Key("Control-Z", "undo", "undo"),
     Key("Control-Shift-Z", "redo", "redo"),
-    Key("Shift-D", "divide", "divide: the current object ends, the chosen ones are its daughters"),
+    Key("Shift-D", "divide", "divide: the current object ends, those named in 'objects' begin"),
     Key("Shift-E", "end_here", "the current object is seen for the last time on this frame"),
     Key("Shift-X", "remove", "remove the current object"),
     Key("J", "next_object", "next object"),

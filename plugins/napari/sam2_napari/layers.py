@@ -40,6 +40,7 @@ class PromptLayers:
     Attributes:
         on_drawn: called when clicks or boxes are others than before.
         on_painted: called when the user has painted on the masks.
+        on_chosen: called when he has picked another label to paint with.
         object_id, positive: of the next click.
     """
 
@@ -47,6 +48,7 @@ class PromptLayers:
         self.viewer, self.image, self.axes = viewer, image, axes
         self.on_drawn: Callable[[], None] = lambda: None
         self.on_painted: Callable[[], None] = lambda: None
+        self.on_chosen: Callable[[int], None] = lambda object_id: None
         self.object_id, self.positive = 1, True
         self._quiet = False
         self._home = self.position
@@ -67,6 +69,8 @@ class PromptLayers:
         self.points.events.data.connect(self._drawn)
         self.boxes.events.data.connect(self._drawn)
         self.masks.events.paint.connect(self._painted)
+        self.masks.events.selected_label.connect(self._label_chosen)
+        self.masks.events.n_edit_dimensions.connect(self._one_frame_only)
         self.masks.events.colormap.connect(self._recolour)
         for layer in self.all:
             viewer.add_layer(layer)
@@ -231,6 +235,17 @@ class PromptLayers:
         with self._silent():
             self._style()
         self.on_drawn()
+
+    def _label_chosen(self, event: Any) -> None:
+        """Who picks a label, or asks napari for a new one (M), means that object."""
+        label = int(self.masks.selected_label)
+        if not self._quiet and label not in (0, self.object_id):
+            self.on_chosen(label)
+
+    def _one_frame_only(self, event: Any) -> None:
+        """A stroke is a prompt on the frame that is shown."""
+        if self.masks.n_edit_dimensions != 2:
+            self.masks.n_edit_dimensions = 2
 
     def _painted(self, event: Any) -> None:
         if self._quiet:

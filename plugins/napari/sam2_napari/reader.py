@@ -13,6 +13,8 @@ from napari.utils import notifications
 from sam2_core import SAM2Error, saved_source
 from sam2_napari.widget import SegmentAndTrack
 
+DOCK = "Segment and track (SAM 2)"
+
 NOTHING: list[tuple[None]] = [(None,)]
 """What a reader gives that adds no layer of its own."""
 
@@ -48,8 +50,12 @@ def read(path: str) -> list[tuple[None]]:
 
 
 def _panel(viewer: Any) -> SegmentAndTrack:
-    panel: SegmentAndTrack
-    _, panel = viewer.window.add_plugin_dock_widget("sam2-core", "Segment and track")
+    """The panel that is there, or a new one under the name by which napari's menu knows it."""
+    for widget in viewer.window.dock_widgets.values():
+        if isinstance(widget, SegmentAndTrack):
+            return widget
+    panel = SegmentAndTrack(viewer)
+    viewer.window.add_dock_widget(panel, name=DOCK)
     return panel
 
 

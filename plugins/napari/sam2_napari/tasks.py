@@ -135,6 +135,9 @@ def _through(workspace: Workspace, frames: range | None, object_ids: Sequence[in
     pace, seen = Pace(total), set()
     while True:
         ids = None if object_ids is None else [i for i in object_ids if i in session.object_ids]
+        if object_ids and not ids:
+            names = ", ".join(map(str, object_ids))
+            raise PromptError(f"object {names} is not there; click on it first, or track all objects")
         try:
             for result in session.propagate(frames, object_ids=ids):
                 seen.add(result.frame_index)
@@ -142,7 +145,9 @@ def _through(workspace: Workspace, frames: range | None, object_ids: Sequence[in
                     yield shown
                 yield Progress(len(seen), total, pace.left(len(seen)))
         except SupersededError:
-            continue  # a click passed between two frames; frames that are up to date cost nothing
+            # A click passed between two frames, a step of its own; frames that are up to date cost nothing.
+            workspace.begin("tracking")
+            continue
         return
 
 

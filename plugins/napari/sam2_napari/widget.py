@@ -45,6 +45,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         self.control: Control | None = None
         self.commands = Actions(self)
         self.sessions = sessions = Sessions()
+        self._contrast = self.form.contrast.value
         self._unbind: Callable[[], None] = lambda: None
         self._choosing = False
         layout, self.tabs = QVBoxLayout(self), QTabWidget(self)
@@ -138,7 +139,10 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
                 "these settings count from the beginning: remove all objects first, or save the session"
             )
             self._show_axes(control)
+            with self._settling():
+                self.form.contrast.value = self._contrast
             return
+        self._contrast = self.form.contrast.value
         chosen = self.form.axis.value
         try:
             axes = axes_of(control.image)
@@ -164,7 +168,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         self._work_on(control)
         control.warm_up()
         if control.unfinished is not None:
-            notifications.show_info("there is unfinished work on this image: press 'resume' to go on with it")
+            notifications.show_info("earlier work on this image is kept; 'resume' (tab files) goes on")
 
     def _work_on(self, control: Control) -> None:
         """From now on what the user does is about this image."""
@@ -178,6 +182,8 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         self._unbind = keys.bind((self.viewer, *control.layers.all), self.commands)
         form.first.max = form.last.max = form.last.value = max(control.axes.frames - 1, 0)
         form.resume.visible = control.unfinished is not None
+        with self._settling():
+            form.model.value, form.device.value = control.choice
         self._show_choices()
         self._show_axes(control)
         self._show_document()
@@ -211,11 +217,11 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         return layer_video(image, axes, image.world_to_data(point), contrast=contrast)
 
     def resume(self, saved: Path | None = None) -> None:
-        """Go on with a saved session on the image that is chosen; without one, with unfinished work."""
+        """Go on with a saved session on the image that is chosen; without one, with earlier work."""
         if (control := self.control) is None:
-            self._fail("open the image first that the session was made on")
+            self._fail("first open the image on which this session was made, then open the session")
         elif (path := saved or control.unfinished) is None:
-            self._fail("there is no unfinished work on this image")
+            self._fail("there is no earlier work on this image")
         else:
             control.resume(path)
 
@@ -254,6 +260,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
     def _show_progress(self, progress: Progress | None) -> None:
         bar = self.form.progress
         bar.max, bar.value = (1, 0) if progress is None else (max(progress.total, 1), progress.done)
+        bar.native.setTextVisible(progress is not None)
         if progress is not None:
             left = "" if progress.seconds_left is None else f", {_time(progress.seconds_left)} left"
             self._say(f"{progress.done} of {progress.total}{left}")

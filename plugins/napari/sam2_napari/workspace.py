@@ -42,10 +42,14 @@ class Workspace:
 
     Args:
         session: the session; closed with this.
+
+    Attributes:
+        kept: whether the file in case of a crash is from here; one of an earlier session is not taken away.
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.kept = False
         self._undo: deque[Step] = deque(maxlen=UNDO_STEPS)
         self._redo: deque[Step] = deque(maxlen=UNDO_STEPS)
         self._shown: dict[int, Signature] = {}
@@ -163,8 +167,10 @@ class Workspace:
         )  # fmt: skip
         undo, redo = (steps[-1].name if steps else None for steps in (self._undo, self._redo))
         yield Document(version, self.session.prompts, objects, undo, redo)
-        graph = {i: [m.mother] for i, m in masklets.items() if m.mother in masklets and m.mother is not None}
-        yield Tracked(self._centres.rows(masklets), graph)
+        rows = self._centres.rows(masklets)
+        seen = set(rows[:, 0].astype(int).tolist())  # napari refuses a graph of tracks without a place
+        graph = {i: [m.mother] for i, m in masklets.items() if m.mother is not None and {i, m.mother} <= seen}
+        yield Tracked(rows, graph)
 
     def prompt(self, frame_index: int, object_id: int) -> Prompt | None:
         """The prompt of a frame and object, if there is one."""
