@@ -159,3 +159,56 @@ def test_other_labels_and_a_search_give_the_objects_of_a_frame(window: Window) -
     window.push("undo")
     window.idle()
     assert ids(window) == [1]
+
+
+def test_a_division_is_taken_back_with_its_button(window: Window) -> None:
+    click(window, 1, NUMBERS[0])
+    window.push("all")
+    window.idle()
+    window.go_to(8)
+    window.viewer.layers.selection.active = window.layers.points
+    for number, cell in ((2, NUMBERS[1]), (3, NUMBERS[2])):
+        window.control.choose(number)
+        window.click(*middle(8, cell))
+    window.idle()
+    before = film(window)
+    window.control.choose(1)
+    window.panel.form.daughters.value = "2, 3"
+    after = edit(window, lambda: window.push("divide"))
+    assert not (after[8:] == 1).any()
+    assert np.array_equal(edit(window, lambda: window.push("undivide")), before)
+
+
+def test_seeds_that_are_stopped_half_way_are_shown_and_undone_in_one_step(window: Window) -> None:
+    window.viewer.add_labels(CELLS.astype(np.int32), name="cells")
+    window.push("seed")
+    window.until(lambda: window.panel.form.progress.value >= 2)
+    window.push("stop")
+    window.idle()
+    begun = ids(window)
+    assert 2 <= len(begun) < len(NUMBERS)
+    assert set(np.unique(window.labels(0))) == {0, *begun}
+    window.push("undo")
+    window.idle()
+    assert not window.labels(0).any()
+    assert ids(window) == []
+
+
+def test_a_click_that_passes_a_running_propagation_is_a_step_of_its_own(window: Window) -> None:
+    click(window, 1, NUMBERS[0])
+    click(window, 2, NUMBERS[1])
+    window.push("all")
+    window.until(lambda: bool(window.labels(2).any()))
+    window.viewer.layers.selection.active = window.layers.points
+    window.control.choose(3)
+    window.click(*middle(0, NUMBERS[2]))
+    window.idle()
+    assert ids(window) == [1, 2, 3]
+    assert (window.labels(15) == 3).any() or (window.labels(15) == 1).any()
+    steps = 0
+    while 3 in ids(window):
+        window.push("undo")
+        window.idle()
+        steps += 1
+    assert steps == 2  # the rest of the tracking, then the click
+    assert set(np.unique(window.labels(0))) == {0, 1, 2}

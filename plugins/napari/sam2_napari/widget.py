@@ -112,6 +112,8 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
             self.form.image.choices = [(layer.name, layer) for layer in images]
             self.form.image.value = control.image if control is not None and control.image in images else None
             self.form.seeds.choices = [(layer.name, layer) for layer in labels]
+            if labels and self.form.seeds.value is None:
+                self.form.seeds.value = labels[-1]
 
     def choose(self, image: Image) -> None:
         """Work on this image."""
