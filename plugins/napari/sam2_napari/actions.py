@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from napari.utils import notifications
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from sam2_napari import keys
@@ -201,6 +202,7 @@ class Actions:
         box.setWindowTitle("SAM 2: keys")
         box.setText(keys.help_text())
         box.setModal(False)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.show()
 
 

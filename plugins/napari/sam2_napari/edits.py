@@ -143,6 +143,10 @@ def begin_or_end(workspace: Workspace, object_id: int, frame_index: int, *, end:
     """The object is first seen on this frame, or with ``end`` seen on it for the last time."""
     session = workspace.session
     there = session.lifetime(object_id)
+    if frame_index not in there:
+        raise PromptError(
+            f"object {object_id} is there on frames {there.start} to {there.stop - 1} only; go to one of them"
+        )
     frames = range(there.start, frame_index + 1) if end else range(frame_index, there.stop)
     with workspace.step(f"{'end' if end else 'begin'} of object {object_id}"):
         session.set_lifetime(object_id, frames)
