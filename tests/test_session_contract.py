@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from itertools import pairwise, permutations
 from typing import cast
 
@@ -19,32 +18,11 @@ from sam2_core import (
     SessionClosedError,
     SessionError,
     SupersededError,
-    open_session,
 )
-from tests.conftest import MODELS, model
+from tests.biographies_for_tests import Open
 from tests.models_for_tests import Counting
 from tests.sessions_for_tests import click, same
 from tests.videos_for_tests import Disks
-
-Open = Callable[[Disks], Session]
-
-
-@pytest.fixture(params=MODELS)
-def open_it(request: pytest.FixtureRequest) -> Iterator[Open]:
-    opened: list[Session] = []
-
-    def open_one(video: Disks) -> Session:
-        opened.append(open_session(video, model=Counting(model(request.param))))
-        return opened[-1]
-
-    yield open_one
-    for session in opened:
-        session.close()
-
-
-@pytest.fixture
-def session(open_it: Open) -> Session:
-    return open_it(Disks())
 
 
 def canonical(open_it: Open, prompts: tuple[Prompt, ...]) -> dict[int, Masklet]:
