@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -60,6 +61,13 @@ class RunLengths:
     def nbytes(self) -> int:
         """Bytes that the runs take."""
         return int(self.counts.nbytes)
+
+    def centroid(self) -> tuple[float, float]:
+        """The mean row and column of the object's pixels; NaN and NaN of an empty mask."""
+        if not self.area:
+            return math.nan, math.nan
+        rows, columns = np.nonzero(self.crop())
+        return self.top + float(rows.mean()), self.left + float(columns.mean())
 
     def crop(self) -> Mask:
         """The mask inside its rectangle, of size ``shape``."""

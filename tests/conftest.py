@@ -106,6 +106,20 @@ def window(
 
 
 @pytest.fixture
+def empty(
+    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """napari without a picture, and the panel."""
+    monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "cache"))
+    from tests.napari_for_tests import Window
+
+    found = Window(make_napari_viewer(show=True), qtbot)
+    found.dock()
+    yield found
+    found.close()
+
+
+@pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A file of twelve frames of two moving disks, 64 x 48; beside it ``mask.png``, one disk."""
     np.save(tmp_path / "disks.npy", np.stack([Disks()[i] for i in range(12)]))

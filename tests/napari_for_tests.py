@@ -148,6 +148,28 @@ class Window:
         self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
         self.qtbot.wait(20)
 
+    def answer(self, name: str, path: Path) -> None:
+        """Push a button that asks for a file or folder, write its name into the dialog, press Return."""
+        from qtpy.QtCore import Qt, QTimer
+        from qtpy.QtTest import QTest
+        from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
+
+        answered = []
+
+        def fill() -> None:
+            dialog = QApplication.activeModalWidget()
+            assert isinstance(dialog, QFileDialog)
+            field = dialog.findChild(QLineEdit, "fileNameEdit")
+            field.selectAll()
+            QTest.keyClicks(field, str(path))
+            QTest.keyClick(field, Qt.Key.Key_Return)
+            answered.append(path)
+
+        QTimer.singleShot(300, fill)
+        self.push(name)
+        assert answered, f"the button {name} opened no dialog"
+        self.idle()
+
     # --- what is shown -----------------------------------------------------------------------------
 
     def labels(self, frame_index: int) -> NDArray[np.int32]:

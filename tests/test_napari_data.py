@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import tifffile
 from napari.layers import Image
 from numpy.typing import NDArray
 from sam2_napari.reader import DOCK
 
 from tests.layers_for_tests import Counting, lazy
-from tests.napari_for_tests import Window, needs_a_screen
+from tests.napari_for_tests import Window, fails, needs_a_screen
 
 needs_a_screen()
 
@@ -22,18 +20,6 @@ SAMPLES = Path(__file__).parents[1] / "sam2_core" / "samples"
 FILM = tifffile.imread(SAMPLES / "timelapse.tif")[:6]
 CELLS = tifffile.imread(SAMPLES / "timelapse_cells.tif")[:6]
 CELL = int(np.unique(CELLS[0])[1])
-
-
-@pytest.fixture
-def empty(
-    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Window]:
-    """napari without a picture, and the panel."""
-    monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "cache"))
-    window = Window(make_napari_viewer(show=True), qtbot)
-    window.dock()
-    yield window
-    window.close()
 
 
 def show(window: Window, data: Any, **given: Any) -> Any:
@@ -77,6 +63,19 @@ def test_sixteen_bits_channels_and_stacks(empty: Window) -> None:
     empty.idle()
     empty.go_to(0)
     click_and_track(empty)
+    assert empty.control.video[0].std(axis=2).max() == 0  # grey
+
+    colours = np.stack([FILM, FILM // 2, np.zeros_like(FILM)], axis=1)
+    show(empty, colours, name="colours", axis_labels=("t", "c", "y", "x"))
+    empty.panel.form.colours.value = True
+    empty.idle()
+    assert [int(channel.max() > 0) for channel in np.moveaxis(empty.control.video[0], -1, 0)] == [1, 1, 0]
+    empty.go_to(0)
+    click_and_track(empty)
+    fails(empty, lambda: setattr(empty.panel.form.colours, "value", False), "count from the beginning")
+    assert empty.panel.form.colours.value
+    empty.panel.form.contrast.value = "percentiles of the film"
+    assert empty.panel.form.contrast.value == "as the layer shows it"  # it stays what it is, too
 
     show(empty, FILM, name="stack", axis_labels=("z", "y", "x"))
     click_and_track(empty)
@@ -151,7 +150,6 @@ def test_a_saved_session_that_is_dropped_opens_its_image_and_goes_on(
     empty.control.save(tmp_path / "work.sam2")
     empty.control._keep()
     empty.idle()
-    kept = empty.control.autosave
 
     # Another window; the first one never closes its session, as if it had crashed.
     other = Window(make_napari_viewer(show=True), qtbot)
@@ -162,7 +160,7 @@ def test_a_saved_session_that_is_dropped_opens_its_image_and_goes_on(
     assert [layer.name for layer in other.viewer.layers if isinstance(layer, Image)] == ["film"]
     assert all(np.array_equal(other.labels(frame), before[frame]) for frame in range(6))
     assert len(other.layers.points.data) == 1
-    assert other.control.autosave == kept
+    assert other.control.unfinished is not None
     assert any("earlier work" in message for message in other.told())
     other.push("remove")
     other.idle()

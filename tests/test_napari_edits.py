@@ -70,6 +70,7 @@ def test_objects_are_renumbered_limited_merged_and_removed(window: Window) -> No
 
     form.number.value = 7
     after = edit(window, lambda: window.push("merge"))
+    assert "track it again" in " ".join(window.told())
     assert ids(window) == [2]
     assert np.array_equal(after[0] == 2, before[0] > 0)
     assert (after[5] == 2).any()  # stale, and still there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 from sam2_napari import models
 
-from sam2_core import open_session
+from sam2_core import ModelError, open_session
 from tests.layers_for_tests import Counting, lazy
 from tests.napari_for_tests import NUMBERS, Window, click_cells, fails, middle, needs_a_screen
 
@@ -146,7 +147,7 @@ def test_a_window_that_closes_while_it_tracks_keeps_the_work_and_leaves_no_threa
     click_cells(window, 8)
     window.press("G")
     window.until(lambda: bool(window.labels(2).any()))
-    file, ended = window.control.autosave, window.control.engine._ended
+    file, ended = window.control._kept.file, window.control.engine._ended
     assert sessions_threads()
     with window.qtbot.capture_exceptions() as errors:
         window.viewer.close()
@@ -160,14 +161,12 @@ def test_a_window_that_closes_while_it_tracks_keeps_the_work_and_leaves_no_threa
         assert 3 <= len(session.masklets()[1]) < 16
 
 
-def test_a_frame_that_cannot_be_read_stops_tracking_until_it_can(
-    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SAM2_CACHE", str(tmp_path))
-    film = Counting(FILM)
-    window = Window(make_napari_viewer(show=True), qtbot)
+def test_a_frame_that_cannot_be_read_stops_tracking_until_it_can(empty: Window) -> None:
+    window, film = empty, Counting(FILM)
     window.viewer.add_image(lazy(film), name="film", contrast_limits=(0, 255), cache=False)
-    window.dock()
+    window.idle()
+    window.viewer.reset_view()
+    window.go_to(0)
     click_cells(window, 2)
     film.broken = 4
     film.read.clear()
@@ -185,7 +184,6 @@ def test_a_frame_that_cannot_be_read_stops_tracking_until_it_can(
     window.press("Ctrl+Z")
     window.idle()
     assert [frame for frame in range(16) if window.labels(frame).any()] == [0]
-    window.close()
 
 
 def test_files_that_cannot_be_written_or_opened_change_nothing(
@@ -196,8 +194,7 @@ def test_files_that_cannot_be_written_or_opened_change_nothing(
     click_cells(window, 1)
     control.save(tmp_path / "one.sam2")
     window.idle()
-    window.panel.form.resume.visible = True
-    fails(window, lambda: window.push("resume"), "no earlier work")
+    fails(window, window.panel.resume, "no earlier work")
     (tmp_path / "a file").write_text("mine")
     fails(window, lambda: control.export(["labels"], tmp_path / "a file"), "a file is in the place of a fo")
     fails(window, lambda: control.export([], tmp_path / "out"), "no format is chosen")
@@ -260,12 +257,8 @@ def test_a_model_that_is_missing_or_too_large_leaves_the_one_before(
     assert models.load("nano", "auto") is model
 
 
-def test_a_model_that_is_missing_from_the_beginning_can_be_changed(
-    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SAM2_CACHE", str(tmp_path))
-    window = Window(make_napari_viewer(show=True), qtbot)
-    panel = window.dock()
+def test_a_model_that_is_missing_from_the_beginning_can_be_changed(empty: Window) -> None:
+    window, panel = empty, empty.panel
     panel.form.model.value = next(name for name in panel.form.model.choices if name != "nano")
     window.viewer.add_image(FILM, name="film", axis_labels=("t", "y", "x"))
     window.idle()
@@ -281,4 +274,33 @@ def test_a_model_that_is_missing_from_the_beginning_can_be_changed(
     window.idle()
     click_cells(window, 1)
     assert window.labels(0).any()
-    window.close()
+
+
+def test_a_model_is_fetched_once_however_often_the_button_is_pushed(
+    empty: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on = list[str](), threading.Event()
+
+    def fetch(name: str) -> Iterator[tuple[int, int]]:
+        asked.append(name)
+        yield 3, 10
+        go_on.wait(20)
+        if len(asked) == 1:
+            raise ModelError("the connection broke; fetch it again")
+        yield 10, 10
+
+    monkeypatch.setattr(models, "fetch", fetch)
+    form = empty.panel.form
+    form.model.value = "sam2.1-tiny"
+    empty.told()
+    empty.push("fetch")
+    empty.push("fetch")
+    empty.until(lambda: form.progress.max == 10 and form.progress.value == 3)
+    assert not form.fetch.enabled
+    go_on.set()
+    empty.until(lambda: form.fetch.enabled)
+    assert asked == ["sam2.1-tiny"]
+    assert any("fetch it again" in message for message in empty.told())
+    empty.push("fetch")
+    empty.until(lambda: len(asked) == 2 and form.fetch.enabled)
+    assert "the model is here" in empty.status()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
 from napari.layers import Image
 from numpy.typing import NDArray
+from sam2_napari.sessions import Sessions
 
 from tests.napari_for_tests import NUMBERS, Window, click_cells, fails, middle, needs_a_screen
 
@@ -98,31 +98,60 @@ def test_images_are_renamed_reordered_and_changed_without_losing_the_work(
     assert set(np.unique(window.labels(0))) == {0, 1, 2}
     assert len(second.layers.points.data) == 1
 
-    check_that_a_panel_that_is_taken_out_keeps_the_work(window, [first, second], pictures[15])
 
-
-def check_that_a_panel_that_is_taken_out_keeps_the_work(
-    window: Window, controls: list[Any], last: NDArray[np.int32]
-) -> None:
-    viewer, panel, first = window.viewer, window.panel, controls[0]
-    files = [control.autosave for control in controls]
-    engines = [control.engine for control in controls]
+def test_a_panel_that_is_closed_and_opened_again_goes_on(window: Window) -> None:
+    click_cells(window, 2)
+    window.press("G")
+    window.until(lambda: bool(window.labels(2).any()))
+    viewer, panel, control = window.viewer, window.panel, window.control
+    film, layers = labels_of(window), list(viewer.layers)
     viewer.window.remove_dock_widget(panel)
-    assert all(engine._ended.wait(20) for engine in engines)
-    assert all(file.is_file() for file in files)
-    for layer in [x for x in viewer.layers if not isinstance(x, Image)]:
-        viewer.layers.remove(layer)
-    window.told()
-    first.image.name = "time-lapse"  # the name under which the work was kept
+    window.until(lambda: not control.engine.busy)
+    assert list(viewer.layers) == layers  # nothing goes
+    window.press("N")  # no key of ours is bound any more
+    assert control.object_id == 2
     window.dock()
     assert window.panel is not panel
-    window.panel.choose(first.image)
+    assert window.control is control
+    assert list(viewer.layers) == layers
+    stopped = labels_of(window)
+    assert (stopped > 0).sum() >= (film > 0).sum()
+    assert not stopped[15].any()
+    window.press("N")
+    window.click(*middle(0, NUMBERS[2]))
+    window.idle()
+    assert set(np.unique(window.labels(0))) == {0, 1, 2, 3}
+    window.press("Ctrl+Z")
+    window.press("Ctrl+Z")  # also what was done before
+    window.idle()
+    assert not window.labels(2).any()
+
+    # With the window all ends, also if no panel is in it then.
+    viewer.window.remove_dock_widget(window.panel)
+    viewer.close()
+    assert control.engine._ended.wait(20)
+    assert control._kept.file.is_file()
+    assert Sessions.of_viewer(viewer).latest([control.image]) is None
+
+
+def test_an_image_that_is_taken_away_and_shown_again_offers_its_work(window: Window) -> None:
+    click_cells(window, 1)
+    image, control, before = window.control.image, window.control, window.labels(0)
+    other = window.viewer.add_image(FILM[:3], name="other")
+    window.panel.choose(other)
+    window.viewer.layers.remove(image)
+    assert control.engine._ended.wait(20)
+    for layer in control.layers.all:
+        window.viewer.layers.remove(layer)
+    window.viewer.layers.append(image)
+    window.told()
+    window.panel.choose(image)
+    assert window.control is not control
     assert any("earlier work" in message for message in window.told())
     window.idle()
     window.push("resume")
     window.idle()
-    assert set(np.unique(window.labels(0))) == {0, 1, 2}
-    assert np.array_equal(window.labels(15), last)
+    assert np.array_equal(window.labels(0), before)
 
 
 def labels_of(window: Window) -> NDArray[np.int32]:

@@ -36,9 +36,10 @@ def test_the_way_of_the_readme(window: Window, tmp_path: Path) -> None:
     picture("3-tracked")
     assert overlap(window.labels(12), 1, 12, FIRST) > 0.5
     assert overlap(window.labels(12), 2, 12, SECOND) > 0.5
-    window.control.export(["ctc", "tracks"], tmp_path / "cells")
-    window.idle()
+    (tmp_path / "cells").mkdir()
+    window.answer("export", tmp_path / "cells")
     assert (tmp_path / "cells" / "ctc" / "res_track.txt").read_text().splitlines() == ["1 0 15 0", "2 0 15 0"]
+    assert len((tmp_path / "cells" / "tracks.csv").read_text().splitlines()) == 1 + 2 * 16
     window.press("H")
     window.qtbot.wait(200)
     picture("4-exported")

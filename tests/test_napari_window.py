@@ -140,8 +140,8 @@ def test_a_division_is_marked_and_exported(window: Window, tmp_path: Path) -> No
 
     from ctc_metrics.scripts.validate import validate_sequence
 
-    window.control.export(["labels", "ctc", "tracks"], tmp_path / "out")
-    window.idle()
+    (tmp_path / "out").mkdir()
+    window.answer("export", tmp_path / "out")
     table = (tmp_path / "out" / "ctc" / "res_track.txt").read_text().splitlines()
     assert sorted(table) == ["1 0 7 0", "2 8 15 1", "3 8 15 1"]
     assert validate_sequence(str(tmp_path / "out" / "ctc"), threads=1)["Valid"] == 1
@@ -160,15 +160,65 @@ def test_what_is_saved_goes_on_after_all_was_removed(window: Window, tmp_path: P
     window.press("G")
     window.idle()
     before = [window.labels(frame) for frame in range(16)]
-    window.control.save(tmp_path / "work.sam2")
+    window.answer("save", tmp_path / "work 1.5")
+    assert (tmp_path / "work 1.5.sam2").is_file()
     window.push("remove")
     window.idle()
     assert not any(window.labels(frame).any() for frame in range(16))
-    window.panel.resume(tmp_path / "work.sam2")
-    window.idle()
+    window.answer("open", tmp_path / "work 1.5.sam2")
     assert all(np.array_equal(window.labels(frame), before[frame]) for frame in range(16))
     assert len(window.layers.points.data) == 1
     window.press("N")
     window.click(*middle(0, SECOND))
     window.idle()
     assert overlap(window.labels(0), 2, 0, SECOND) > 0.6
+
+
+def test_a_painted_mask_comes_back_when_the_click_that_corrected_it_goes(window: Window) -> None:
+    window.click(*middle(0, FIRST))
+    window.press("G")
+    window.idle()
+    layers = window.layers
+    window.go_to(4)
+    window.viewer.layers.selection.active = layers.masks
+    layers.masks.mode, layers.masks.brush_size = "paint", 14
+    y, x = middle(4, FIRST)
+    window.drag((y, x), (y + 16, x))
+    window.idle()
+    painted = window.labels(4)
+    window.viewer.layers.selection.active = layers.points
+    window.click(y + 16, x, control=True)
+    window.idle()
+    assert len(layers.points.data) == 2
+    assert not np.array_equal(window.labels(4), painted)
+    layers.points.selected_data = {1}
+    layers.points.remove_selected()
+    window.idle()
+    assert np.array_equal(window.labels(4), painted)
+    assert [p.encoded_mask is not None for p in window.control.document.prompts] == [False, True]
+
+
+def test_a_click_right_after_a_new_number_belongs_to_that_object(window: Window) -> None:
+    window.click(*middle(0, FIRST))
+    window.idle()
+    window.control.renumber(9)
+    y, x = middle(0, FIRST)
+    window.click(y + 2, x + 2)  # before the session has answered
+    window.idle()
+    assert [(p.object_id, len(p.points)) for p in window.control.document.prompts] == [(9, 2)]
+    assert set(window.layers.points.features["object"]) == {9}
+
+
+def test_what_fails_takes_no_redo_away(window: Window) -> None:
+    window.click(*middle(0, FIRST))
+    window.idle()
+    window.press("N")
+    window.click(*middle(0, SECOND))
+    window.idle()
+    window.press("Ctrl+Z")
+    window.idle()
+    window.control.track(None, [7])  # there is none
+    window.idle()
+    window.press("Ctrl+Shift+Z")
+    window.idle()
+    assert set(np.unique(window.labels(0))) == {0, 1, 2}

@@ -37,7 +37,8 @@ class Node:
     @property
     def centroid(self) -> tuple[float, float]:
         """The mean row and column of its pixels, to a ten-thousandth of a pixel."""
-        return round(float(self.rows.mean()), 4), round(float(self.columns.mean()), 4)
+        row, column = self.known.encoded.centroid()
+        return round(row, 4), round(column, 4)
 
     @property
     def edges(self) -> tuple[int, int, int, int]:

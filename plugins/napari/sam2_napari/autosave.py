@@ -1,13 +1,57 @@
-"""Where the work on an image is kept, so that a crash loses none of it."""
+"""Where the work on an image is kept, so that a crash loses none of it.
+
+Every session has a file of its own in the folder of its image: one that is just being closed, or that another
+napari has open, is never written over.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from sam2_core import Video
+
+GENERATIONS = 4
+"""Works on one image that are kept, the latest ones."""
+
+_numbers = itertools.count()
+
+
+class Autosave:
+    """The file of one session, beside those of earlier ones on the same image.
+
+    Args:
+        image_folder: what ``place`` gives.
+    """
+
+    def __init__(self, image_folder: Path) -> None:
+        self._folder = image_folder
+        self.file = self.another()
+        for old in self._others()[GENERATIONS - 1 :]:
+            with suppress(OSError):  # where nothing can be written, that is said when it is tried
+                old.unlink()
+
+    def another(self) -> Path:
+        """A file that nobody has, for what is put aside."""
+        return self._folder / f"{time.time_ns():020d}-{os.getpid()}-{next(_numbers)}.sam2"
+
+    def earlier(self) -> Path | None:
+        """The latest work on this image that is not this session's; None if there is none."""
+        return next(iter(self._others()), None)
+
+    def _others(self) -> list[Path]:
+        """The files of other sessions, the latest first."""
+        found = []
+        with suppress(OSError):
+            for path in self._folder.glob("*.sam2"):
+                if path != self.file:
+                    with suppress(OSError):  # another napari may take it away
+                        found.append((path.stat().st_mtime_ns, path))
+        return [path for _, path in sorted(found, reverse=True)]
 
 
 def folder() -> Path:
@@ -16,7 +60,7 @@ def folder() -> Path:
 
 
 def place(video: Video, name: str, origin: str) -> Path:
-    """The file of the work on a video: the same for the same name, place and size.
+    """The folder of the works on a video: the same for the same name, place and size.
 
     Args:
         video: the frames.
@@ -25,27 +69,4 @@ def place(video: Video, name: str, origin: str) -> Path:
     """
     height, width = video.size
     said = f"{name}|{origin}|{len(video)}x{height}x{width}"
-    return folder() / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.sam2"
-
-
-GENERATIONS = 3
-"""Works on one image that are kept beside the present one, the latest first."""
-
-
-def aside(file: Path, generation: int = 0) -> Path:
-    """Where the work before this one is kept, and those before that."""
-    return file.with_name(f"{file.stem}-before{generation or ''}.sam2")
-
-
-def put_aside(file: Path) -> Path | None:
-    """Move what is kept of earlier work out of the way of new work; where it is, None if there is none."""
-    earlier = aside(file)
-    # In a folder that must not be read or written nothing can be kept, which is said when it is tried.
-    with suppress(OSError):
-        if file.is_file():
-            for generation in reversed(range(GENERATIONS - 1)):
-                if (older := aside(file, generation)).is_file():
-                    older.replace(aside(file, generation + 1))
-            file.replace(earlier)
-        return earlier if earlier.is_file() else None
-    return None
+    return folder() / hashlib.sha256(said.encode()).hexdigest()[:16]

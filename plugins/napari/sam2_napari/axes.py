@@ -93,14 +93,6 @@ class Axes:
         channel = self.channel if axis is None or axis != self.channel else None
         return replace(self, time=axis, channel=channel)
 
-    def with_channel(self, axis: int | None) -> Axes:
-        """The user's other choice of the axis of the channels; None if there is none.
-
-        Raises:
-            ValueError: if it is no axis before rows and columns, or the one that is gone through.
-        """
-        return replace(self, channel=axis)
-
     def frame_of(self, position: Sequence[float]) -> int:
         """The frame at a position; the first or last one beyond the ends, 0 for a single picture."""
         return 0 if self.time is None else self._plane(self.time, position)

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from sam2_core import Point
-from sam2_napari import autosave, edits, files, opening, tasks
+from sam2_napari import edits, files, opening, tasks
+from sam2_napari.autosave import Autosave
 from sam2_napari.axes import Axes
 from sam2_napari.convert import Drawn, Key, as_drawn, differences
 from sam2_napari.engine import Engine, Task
 from sam2_napari.events import Document, Event, Failed, Finished, Opened, Progress, Said, Shown, Tracked
-from sam2_napari.layers import PromptLayers
+from sam2_napari.layer_video import LayerVideo
+from sam2_napari.layers import PromptLayers, shown_plane
 from sam2_napari.opening import Opening
 from sam2_napari.workspace import Workspace
 
@@ -43,12 +45,10 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         image: the image.
         axes: which of its axes is what.
         opened: opens the session, in another thread and when it is first needed.
-        file: where the work is kept in case of a crash; None for nowhere.
+        kept: where the work is kept in case of a crash; None for nowhere.
 
     Attributes:
         document: what the session last said of its prompts and objects.
-        autosave: where the work is kept.
-        unfinished: earlier work on this image, to go on with; None if there is none.
     """
 
     changed = Signal()
@@ -64,11 +64,10 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         image: Image,
         axes: Axes,
         opened: Opening,
-        file: Path | None = None,
+        kept: Autosave | None = None,
     ) -> None:
         super().__init__()
-        self.viewer, self.image, self.axes, self.autosave = viewer, image, axes, file
-        self.unfinished = None if file is None else autosave.put_aside(file)
+        self.viewer, self.image, self.axes, self._kept = viewer, image, axes, kept
         self.layers = PromptLayers(viewer, image, axes)
         self.layers.on_drawn = self._drawn
         self.layers.on_painted = self._painted
@@ -98,6 +97,16 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
             timer.setSingleShot(True)
             timer.timeout.connect(late)
         viewer.layers.events.removed.connect(self._removed)
+
+    @property
+    def video(self) -> LayerVideo:
+        """The frames."""
+        return self._opening.video
+
+    @property
+    def unfinished(self) -> Path | None:
+        """Earlier work on this image, to go on with; None if there is none."""
+        return None if self._kept is None else self._kept.earlier()
 
     # --- the object of the next click ----------------------------------------------------------------
 
@@ -181,8 +190,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         """Every object of a Labels layer on this frame becomes an object."""
         here = self.layers.frame_index
         try:
-            data = labels.data[0] if labels.multiscale else labels.data
-            plane = np.array(data[_index_of(labels, data.shape, self.viewer.dims.point)])  # as it is now
+            plane = shown_plane(labels, self.viewer.dims.point)
         except Exception as error:  # whatever the data of a layer raise
             self._fail(f"the layer {labels.name!r} cannot be read on this frame: {error}")
             return
@@ -200,7 +208,9 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         """Give the current object another number."""
         if new in {o.object_id for o in self.document.objects}:
             self._fail(f"there is an object {new} already; choose a number that is free, or merge the two")
-        elif self._edit("new number", edits.renumber, old=self.object_id, new=new):
+        elif self._edit("new number", edits.renumber, old=(old := self.object_id), new=new):
+            self.layers.rename(old, new)  # at once: the next click may come before the session has done it
+            self._drawn_so_far = self.layers.drawn()
             self.choose(new)
 
     def merge(self, other: int) -> None:
@@ -223,17 +233,10 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         """The current object is first seen here, or for the last time."""
         self._edit("end" if end else "begin", edits.begin_or_end, object_id=self.object_id, end=end)
 
-    def warm_up(self, show: bool = False) -> None:
-        """Load the model and open the session, while the user looks for the first object.
-
-        Args:
-            show: show what the session holds; it is a saved one.
-        """
-        self.ask(
-            "loading the model",
-            partial(tasks.show_all, frame_index=self.layers.frame_index if show else None),
-            work=False,
-        )
+    def warm_up(self) -> None:
+        """Load the model and open the session, while the user looks for the first object."""
+        steps = partial(tasks.warm_up, frame_index=self.layers.frame_index)
+        self.ask("loading the model", steps, work=False)
 
     def use_model(self, name: str, device: str) -> None:
         """Go on with another model: prompts stay, masks are stale until they are tracked again."""
@@ -244,7 +247,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
     def resume(self, path: Path) -> None:
         """Go on with a saved session; what there is now is kept as earlier work."""
         self.stop()
-        aside = None if self.autosave is None else autosave.aside(self.autosave)
+        aside = None if self._kept is None else self._kept.another()
         steps = partial(opening.resume, path=path, frame_index=self.layers.frame_index, aside=aside)
         self.ask("opening the session", steps, work=False)
 
@@ -330,7 +333,8 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
             self._cannot_keep = event.failed
             return
         self._unsaved.start(AUTOSAVE_AFTER)
-        self.progressed.emit(None)
+        if event.long:  # short ones pass it
+            self.progressed.emit(None)
         if not self._answered:
             self.said.emit(f"{event.name}: {'stopped, what is done is kept' if event.cancelled else 'done'}")
         self._answered = False
@@ -363,9 +367,9 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
             self.engine.submit(task)
 
     def _keeping(self) -> Task | None:
-        if self.autosave is None:
+        if self._kept is None:
             return None
-        return Task(AUTOSAVE, partial(files.keep, path=self.autosave), version=self._version, work=False)
+        return Task(AUTOSAVE, partial(files.keep, path=self._kept.file), version=self._version, work=False)
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -388,9 +392,3 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self.layers.on_drawn = self.layers.on_painted = lambda: None
         self.layers.masks.mouse_drag_callbacks.remove(self._while_painting)
         self.engine.close(self._keeping(), wait)
-
-
-def _index_of(labels: Labels, shape: Sequence[int], point: Sequence[float]) -> tuple[int, ...]:
-    """The plane of a Labels layer that is shown."""
-    place = labels.world_to_data(point[-labels.ndim :])[:-2]
-    return tuple(round(min(max(n, 0), size - 1)) for n, size in zip(place, shape, strict=False))

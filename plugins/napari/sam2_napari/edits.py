@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_core import Mask, Point, Prompt, PromptError, automatic_prompts
+from sam2_core import Mask, Point, Prompt, PromptError, Session, automatic_prompts
 from sam2_napari.convert import Drawn, Key, as_drawn, split_mask
 from sam2_napari.events import Event, Progress, Said
 from sam2_napari.workspace import Pace, Workspace
@@ -79,20 +79,41 @@ def renumber(workspace: Workspace, old: int, new: int, frame_index: int) -> Iter
 
 
 def merge(workspace: Workspace, kept: int, other: int, frame_index: int) -> Iterator[Event]:
-    """Two objects that are one: on this frame the first is both masks together, the second goes."""
+    """Two objects that are one: the first takes the place of the second, which goes.
+
+    On this frame and on all on which the second has a prompt, the first is both masks together. If the second
+    divides, the first does so instead.
+    """
     session = workspace.session
     if kept == other:
         raise PromptError(f"object {kept} cannot be merged with itself; give the number of another object")
-    masks = dict(session.result(frame_index, [kept, other]))
-    both: Mask = np.logical_or.reduce([*masks.values()]) if masks else np.zeros(session.video.size, bool)
-    if not both.any():
-        raise PromptError(
-            f"neither object {kept} nor {other} has a mask on frame {frame_index}; go to a frame with one"
-        )
+    frames = {p.frame_index for p in session.prompts if p.object_id == other} | {frame_index}
+    masks = {i: _union(session, i, (kept, other)) for i in sorted(frames)}
+    daughters = [daughter for daughter, mother in session.lineage.items() if mother == other]
+    division = session.lifetime(other).stop
     with workspace.step(f"merger of objects {kept} and {other}"):
+        _widen(session, kept, masks)
         session.remove_object(other)
-        session.add_prompt(Prompt(frame_index, kept, mask=both))
+        for i, mask in masks.items():
+            if mask is not None:
+                session.add_prompt(Prompt(i, kept, mask=mask))
+        if daughters:
+            session.divide(division, kept, daughters)
     yield from workspace.changed(frame_index)
+    yield Said(f"object {other} is a part of object {kept} now; track it again (G)")
+
+
+def _union(session: Session, frame_index: int, object_ids: Sequence[int]) -> Mask | None:
+    """What objects cover together on a frame; None for nothing."""
+    masks = [mask for _, mask in session.result(frame_index, object_ids) if mask.any()]
+    return np.logical_or.reduce(masks) if masks else None
+
+
+def _widen(session: Session, object_id: int, frames: Iterable[int]) -> None:
+    """Have an object exist on these frames as well, where its user had it begin or end."""
+    there = session.lifetime(object_id)
+    first, last = min(*frames, there.start), max(*frames, there.stop - 1)
+    session.set_lifetime(object_id, range(first, last + 1))
 
 
 def split(workspace: Workspace, object_id: int, frame_index: int, points: Sequence[Point]) -> Iterator[Event]:

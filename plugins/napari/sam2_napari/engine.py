@@ -191,7 +191,7 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
                     self._tell(event)
         except Exception as error:  # the next task tells it again
             self._fail(task, error)
-        self._tell(Finished(task.name, cancelled=not done and not failed, failed=failed))
+        self._tell(Finished(task.name, task.long, cancelled=not done and not failed, failed=failed))
         with self._lock:
             self._open_tasks -= 1
 

@@ -129,11 +129,13 @@ class Finished:
 
     Attributes:
         name: the task, in a user's words.
+        long: whether it was a long one, which tells how far it has come.
         cancelled: whether it was stopped; what it did until then is kept.
         failed: whether it could not be done; ``Failed`` has said why.
     """
 
     name: str
+    long: bool = False
     cancelled: bool = False
     failed: bool = False
 

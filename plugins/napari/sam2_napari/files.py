@@ -45,8 +45,6 @@ def export(workspace: Workspace, formats: Sequence[str], folder: Path) -> Iterat
 def keep(workspace: Workspace, path: Path) -> Iterator[Event]:
     """Save the session in case of a crash, without a word; of one without objects nothing is kept.
 
-    What another session has kept there is not taken away: it may still be writing as this one begins.
-
     Raises:
         SessionError: if it cannot be kept, with what to do.
     """
@@ -54,10 +52,8 @@ def keep(workspace: Workspace, path: Path) -> Iterator[Event]:
         if workspace.session.object_ids:
             path.parent.mkdir(parents=True, exist_ok=True)
             workspace.session.save(path)
-            workspace.kept = True
-        elif workspace.kept:
+        else:
             path.unlink(missing_ok=True)
-            workspace.kept = False
     except (OSError, SessionError) as error:
         raise SessionError(
             f"the work is not kept in case of a crash: {error}; save it elsewhere, "

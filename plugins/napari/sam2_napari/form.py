@@ -131,4 +131,7 @@ class Form:
         self.contrast = ComboBox(
             label="contrast", choices=list(CONTRASTS), tooltip="how the film is shown to the model"
         )
-        self.settings = (self.device, self.axis, self.contrast)
+        self.colours = CheckBox(
+            text="all channels as colours", tooltip="else the model sees the channel that was shown at first"
+        )
+        self.settings = (self.device, self.axis, self.contrast, self.colours)

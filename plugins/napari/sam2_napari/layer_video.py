@@ -42,10 +42,15 @@ class LayerVideo:
         origin: the path or address that the layer was opened from, which a saved session remembers; None if
             it was made in memory.
         frame_rate: None, a layer does not know it.
+        contrast: the rule by which values become 8-bit.
+        all_channels: whether the first channels are shown as colours.
     """
 
-    def __init__(self, planes: _Planes, options: ImageOptions, name: str, origin: str | None) -> None:
+    def __init__(
+        self, planes: _Planes, options: ImageOptions, contrast: Contrast, name: str, origin: str | None
+    ) -> None:
         self._planes = planes
+        self.contrast, self.all_channels = contrast, planes.all_channels
         self._video = open_video(planes, options)
         self.size = self._video.size
         self.axes, self.position = planes.axes, planes.position
@@ -124,9 +129,8 @@ def layer_video(
     planes = _Planes(data, axes, tuple(float(place) for place in position), rgb, all_channels)
     limits = _limits(layer) if contrast == "layer" and not rgb else None
     source = getattr(layer, "source", None)
-    return LayerVideo(
-        planes, ImageOptions(limits, axes=planes.letters), layer.name, getattr(source, "path", None)
-    )
+    options = ImageOptions(limits, axes=planes.letters)
+    return LayerVideo(planes, options, contrast, layer.name, getattr(source, "path", None))
 
 
 class _Planes:
@@ -136,7 +140,7 @@ class _Planes:
         self, data: Any, axes: Axes, position: tuple[float, ...], rgb: bool, all_channels: bool
     ) -> None:
         self._data = data
-        self.axes, self.position = axes, position
+        self.axes, self.position, self.all_channels = axes, position, all_channels
         has_channels = all_channels and axes.channel is not None and not rgb
         self.letters = "TYXS" if rgb else "TCYX" if has_channels else "TYX"
         lengths = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from sam2_napari.axes import Axes
 from sam2_napari.canvas import canvas, paint
 from sam2_napari.convert import Drawn, Key, Rows, drawn, rows, track_rows
 from sam2_napari.events import Shown, Tracked
+from sam2_napari.quiet import Quiet
 
 CLICK, BOX = 10, 2
 """Size of a click in pixels of the screen, and width of a box's edge."""
@@ -50,7 +50,7 @@ class PromptLayers:
         self.on_painted: Callable[[], None] = lambda: None
         self.on_chosen: Callable[[int], None] = lambda object_id: None
         self.object_id, self.positive = 1, True
-        self._quiet = False
+        self._quiet = Quiet()  # what changes within was not drawn by the user
         self._home = self.position
         place = self._place()
         self.masks = Labels(canvas(axes), name=f"{image.name} masks", **place)
@@ -143,7 +143,7 @@ class PromptLayers:
 
     def draw(self, found: Mapping[Key, Drawn]) -> None:
         """Hold this, and nothing else."""
-        with self._silent():
+        with self._quiet:
             content = rows(self.axes, found, self._place_of_masks())
             self._fill(content)
 
@@ -158,6 +158,13 @@ class PromptLayers:
         self.boxes.features = _features(content.rectangle_ids, [True] * len(content.rectangles))
         self._style()
         self._set_defaults(self.positive)
+
+    def rename(self, old: int, new: int) -> None:
+        """What is drawn for an object is drawn for another from now on."""
+        with self._quiet:
+            for layer in (self.points, self.boxes):
+                layer.features = layer.features.replace({"object": {old: new}})
+            self._style()
 
     def painted(self) -> NDArray[np.int32]:
         """The labels of the frame that is shown, as the user has painted them; a copy."""
@@ -202,7 +209,7 @@ class PromptLayers:
 
     def _recolour(self, event: Any = None) -> None:
         """Clicks, boxes and tracks have the colours of the masks."""
-        with self._silent():
+        with self._quiet:
             self._style()
         if self.tracks is not None:
             self.tracks.colormaps_dict = {"track_id": self.masks.colormap}
@@ -232,7 +239,7 @@ class PromptLayers:
         if self._elsewhere():
             QTimer.singleShot(0, self._forget_elsewhere)  # napari is not done with what was drawn
             return
-        with self._silent():
+        with self._quiet:
             self._style()
         self.on_drawn()
 
@@ -270,7 +277,7 @@ class PromptLayers:
     def _forget_elsewhere(self) -> None:
         fixed = list(self.axes.fixed)
         home = np.array(self.axes.index(0, self._home))[fixed]
-        with self._silent():
+        with self._quiet:
             for layer in (self.points, self.boxes):
                 places = [np.atleast_2d(data)[0][fixed] for data in layer.data]
                 layer.selected_data = {i for i, at in enumerate(places) if (np.round(at) != home).any()}
@@ -278,7 +285,7 @@ class PromptLayers:
         self._say_where()
 
     def _unpaint(self) -> None:
-        with self._silent():
+        with self._quiet:
             self.masks.undo()
         self._say_where()
 
@@ -288,14 +295,6 @@ class PromptLayers:
         notifications.show_warning(
             f"the plane {names} is tracked: draw there, or save and begin anew on this one"
         )
-
-    @contextmanager
-    def _silent(self) -> Iterator[None]:
-        before, self._quiet = self._quiet, True
-        try:
-            yield
-        finally:
-            self._quiet = before
 
     def _style(self) -> None:
         """Colours of objects, a cross where a click says: not this."""
@@ -326,3 +325,11 @@ class PromptLayers:
 def _features(object_ids: list[int], signs: list[bool]) -> pd.DataFrame:
     ids, positive = pd.Series(object_ids, dtype="int64"), pd.Series(signs, dtype="bool")
     return pd.DataFrame({"object": ids, "positive": positive})
+
+
+def shown_plane(labels: Labels, point: Sequence[float]) -> NDArray[Any]:
+    """The plane of a Labels layer that a viewer shows at a point, ``(height, width)``; a copy."""
+    data = labels.data[0] if labels.multiscale else labels.data
+    place = labels.world_to_data(point[-labels.ndim :])[:-2]
+    index = (round(min(max(n, 0), size - 1)) for n, size in zip(place, data.shape, strict=False))
+    return np.array(data[tuple(index)])

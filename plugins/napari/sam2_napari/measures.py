@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 from sam2_core import Masklet, RunLengths
 
 
-def centre(mask: RunLengths) -> tuple[float, float]:
-    """The centroid of a mask that is not empty: y and x in pixels of the frame."""
-    rows, columns = np.nonzero(mask.crop())
-    return mask.top + float(rows.mean()), mask.left + float(columns.mean())
-
-
 class Centres:
     """The centres of masklets; what was computed for a mask is kept as long as that mask is shown."""
 
@@ -31,7 +25,7 @@ class Centres:
                     key = (object_id, frame_index)
                     mask, found = self._known.get(key, (None, None))
                     if mask is not frame.encoded or found is None:
-                        found = centre(frame.encoded)
+                        found = frame.encoded.centroid()
                     known[key] = (frame.encoded, found)
         self._known = known
         rows = [(*key, *found) for key, (_, found) in known.items()]

@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sam2_core import SessionError, SessionVideoError, Video, open_session
+from sam2_core import SessionError, SessionVideoError, open_session
 from sam2_napari import models
 from sam2_napari.events import Event, Said
+from sam2_napari.layer_video import LayerVideo
 from sam2_napari.workspace import Workspace
 
 
@@ -21,11 +22,12 @@ class Opening:
         device: "auto" or a device of torch.
 
     Attributes:
+        video: the frames.
         choice: the model and the device; set it to have the next attempt use others.
     """
 
-    def __init__(self, video: Video, model: str, device: str) -> None:
-        self._video = video
+    def __init__(self, video: LayerVideo, model: str, device: str) -> None:
+        self.video = video
         self.choice = (model, device)
 
     def __call__(self) -> Workspace:
@@ -34,7 +36,7 @@ class Opening:
         Raises:
             ModelError: if the model is not here, or does not fit; the message says what to do.
         """
-        return Workspace(open_session(self._video, model=models.load(*self.choice)))
+        return Workspace(open_session(self.video, model=models.load(*self.choice)))
 
 
 def use_model(workspace: Workspace, name: str, device: str) -> Iterator[Event]:

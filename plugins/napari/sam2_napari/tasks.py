@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_core import Box, Mask, Point, Prompt, PromptError, SupersededError
+from sam2_core import Box, Mask, Point, Prompt, PromptError, SAM2Error, SupersededError
 from sam2_napari.events import Event, Progress, Said
 from sam2_napari.workspace import Pace, Workspace
 
@@ -36,9 +37,11 @@ def _drawn(
         # The first point was not drawn: it says which object the mask means, see Session.correction.
         anchored = (existing.points[0], *points)
         return Prompt(frame_index, object_id, anchored, previous=existing.encoded_previous)
-    painted = existing is not None and existing.encoded_mask is not None
+    if existing is not None and existing.encoded_mask is not None:
+        workspace.note_painted(existing.encoded_mask)
+        return session.correction(frame_index, object_id, *points)
     tracked = existing is None and object_id in session.object_ids
-    if painted or (tracked and session.result(frame_index, [object_id]).visible.any()):
+    if tracked and session.result(frame_index, [object_id]).visible.any():
         return session.correction(frame_index, object_id, *points)
     if not any(point.positive for point in points):
         raise PromptError(
@@ -52,11 +55,11 @@ def _forget(workspace: Workspace, frame_index: int, object_id: int) -> None:
     session, existing = workspace.session, workspace.prompt(frame_index, object_id)
     if existing is None:
         return
-    base = existing.encoded_previous
-    session.remove_prompt(frame_index, object_id)
-    tracked = object_id in session.object_ids and frame_index in session.masklets()[object_id]
-    if base is not None and not tracked:
+    base, others = existing.encoded_previous, [p for p in session.prompts if p.object_id == object_id][1:]
+    if base is not None and (workspace.was_painted(base) or not others):
         session.add_prompt(Prompt(frame_index, object_id, mask=base))
+    else:
+        session.remove_prompt(frame_index, object_id)
 
 
 def paint(
@@ -159,7 +162,10 @@ def undo(workspace: Workspace, frame_index: int, *, again: bool = False) -> Iter
     yield from workspace.changed(frame_index)
 
 
-def show_all(workspace: Workspace, frame_index: int | None) -> Iterator[Event]:
-    """Show all that the session holds, the frame that the user looks at first; None: it holds nothing."""
-    if frame_index is not None:
-        yield from workspace.changed(frame_index)
+def warm_up(workspace: Workspace, frame_index: int) -> Iterator[Event]:
+    """Click somewhere and forget it: the first click of the user does not wait for what this sets up."""
+    height, width = workspace.session.video.size
+    prompt = Prompt(frame_index, workspace.free_id(), (Point(width / 2, height / 2),))
+    with suppress(SAM2Error):  # a frame that cannot be read is told when it is needed
+        workspace.session.candidates(prompt)
+    yield from ()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
 from sam2_core import SAM2Error
 from sam2_napari import autosave, keys, models
 from sam2_napari.actions import Actions
+from sam2_napari.autosave import Autosave
 from sam2_napari.axes import Axes
 from sam2_napari.control import Control
 from sam2_napari.events import Progress
@@ -24,6 +24,7 @@ from sam2_napari.form import CONTRASTS, Form
 from sam2_napari.layer_video import LayerVideo, axes_of, layer_video
 from sam2_napari.objects import ObjectTable
 from sam2_napari.opening import Opening
+from sam2_napari.quiet import Quiet
 from sam2_napari.sessions import Sessions
 
 
@@ -44,10 +45,9 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         self.viewer, self.form = napari_viewer, Form()
         self.control: Control | None = None
         self.commands = Actions(self)
-        self.sessions = sessions = Sessions()
-        self._contrast = self.form.contrast.value
+        self.sessions = Sessions.of_viewer(napari_viewer)
         self._unbind: Callable[[], None] = lambda: None
-        self._choosing = False
+        self._choosing = Quiet()  # what changes within was not chosen by the user
         layout, self.tabs = QVBoxLayout(self), QTabWidget(self)
         for title, container in self.form.tabs.items():
             self.tabs.addTab(container.native, title)
@@ -61,10 +61,10 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         self._connect()
         napari_viewer.layers.events.inserted.connect(self._layers_changed)
         napari_viewer.layers.events.removed.connect(self._layers_changed)
+        self.sessions.keep_only(self._images())
+        self._choose_image(self.sessions.latest(self._images()))
         self._layers_changed()
-        # Not a method of this: it is gone when it is told to be.
-        self.destroyed.connect(lambda: sessions.close())
-        QApplication.instance().aboutToQuit.connect(sessions.close)
+        QApplication.instance().aboutToQuit.connect(self.sessions.close)
 
     # --- which image ---------------------------------------------------------------------------------
 
@@ -76,15 +76,6 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         form.model.changed.connect(self._model_changed)
         form.fetch.clicked.connect(self._fetch)
 
-    @contextmanager
-    def _settling(self) -> Iterator[None]:
-        """What changes within was changed by us, not by the user."""
-        before, self._choosing = self._choosing, True
-        try:
-            yield
-        finally:
-            self._choosing = before
-
     def _layers_changed(self, event: Any = None) -> None:
         if self._choosing:
             return
@@ -93,7 +84,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         if inserted is not None:
             inserted.events.name.connect(self._show_choices)
         elif kind == "removed" and layer is not (self.control and self.control.image):
-            self.sessions.forget(layer)
+            self.sessions.keep_only([*self._images(), self.control and self.control.image])
         self._show_choices()
         images = self._images()
         if images and self.control is None and kind != "removed":
@@ -108,7 +99,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         images, control = self._images(), self.control
         ours = control.layers.all if control is not None else ()
         labels = [x for x in self.viewer.layers if x._type_string == "labels" and x not in ours]
-        with self._settling():
+        with self._choosing:
             self.form.image.choices = [(layer.name, layer) for layer in images]
             self.form.image.value = control.image if control is not None and control.image in images else None
             self.form.seeds.choices = [(layer.name, layer) for layer in labels]
@@ -140,32 +131,30 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
             notifications.show_warning(
                 "these settings count from the beginning: remove all objects first, or save the session"
             )
-            self._show_axes(control)
-            with self._settling():
-                self.form.contrast.value = self._contrast
+            self._show_settings(control)
             return
-        self._contrast = self.form.contrast.value
         chosen = self.form.axis.value
         try:
             axes = axes_of(control.image)
             video = self._video(control.image, axes := axes if chosen is None else axes.with_time(chosen))
         except (SAM2Error, ValueError) as error:
             self._fail(str(error))
+            self._show_settings(control)
             return
         self._leave()
         self.sessions.end(control)
-        with self._settling():
+        with self._choosing:
             control.layers.remove()
         self._begin(control.image, axes, video)
 
     def _begin(self, image: Image, axes: Axes, video: LayerVideo | None = None) -> None:
         """Put the layers over an image, and open its session away from the window."""
         video = video or self._video(image, axes)
-        form, file = self.form, autosave.place(video, image.name, str(image.source.path or ""))
+        form, kept = self.form, Autosave(autosave.place(video, image.name, str(image.source.path or "")))
         opening = Opening(video, form.model.value, form.device.value)
         self._leave()
-        with self._settling():
-            control = Control(self.viewer, image, axes, opening, file)
+        with self._choosing:
+            control = Control(self.viewer, image, axes, opening, kept)
         self.sessions.add(control)
         self._work_on(control)
         control.warm_up()
@@ -183,11 +172,8 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         control.said.connect(self._say)
         self._unbind = keys.bind((self.viewer, *control.layers.all), self.commands)
         form.first.max = form.last.max = form.last.value = max(control.axes.frames - 1, 0)
-        form.resume.visible = control.unfinished is not None
-        with self._settling():
-            form.model.value, form.device.value = control.choice
         self._show_choices()
-        self._show_axes(control)
+        self._show_settings(control)
         self._show_document()
         QTimer.singleShot(0, lambda: self._select(control))  # napari selects an image after it was inserted
 
@@ -197,7 +183,13 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
             self.viewer.layers.selection.active = control.layers.points
 
     def _leave(self) -> None:
-        """Let the image be that was worked on; it keeps its session."""
+        """Let the image be that was worked on, for another one; it keeps its session."""
+        if (control := self._let_go()) is not None:
+            self._show_progress(None)
+            _show(control, visible=False)
+
+    def _let_go(self) -> Control | None:
+        """Hear no more of the image that is worked on, and give its keys back; gives what worked on it."""
         self._unbind()
         self._unbind = lambda: None
         control, self.control = self.control, None
@@ -205,18 +197,21 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
             control.changed.disconnect(self._show_document)
             control.progressed.disconnect(self._show_progress)
             control.said.disconnect(self._say)
-            self._show_progress(None)
-            _show(control, visible=False)
+        return control
 
-    def _show_axes(self, control: Control) -> None:
-        with self._settling():
-            self.form.axis.choices = _axis_choices(control.axes, control.image)
-            self.form.axis.value = control.axes.time
+    def _show_settings(self, control: Control) -> None:
+        form, video = self.form, control.video
+        with self._choosing:
+            form.model.value, form.device.value = control.choice
+            form.axis.choices = _axis_choices(control.axes, control.image)
+            form.axis.value = control.axes.time
+            form.contrast.value = next(name for name, rule in CONTRASTS.items() if rule == video.contrast)
+            form.colours.value, form.colours.visible = video.all_channels, control.axes.channels > 1
 
     def _video(self, image: Image, axes: Axes) -> LayerVideo:
-        point = self.viewer.dims.point[-image.ndim :]
-        contrast = CONTRASTS[self.form.contrast.value]
-        return layer_video(image, axes, image.world_to_data(point), contrast=contrast)
+        point, form = self.viewer.dims.point[-image.ndim :], self.form
+        contrast, colours = CONTRASTS[form.contrast.value], form.colours.value and axes.channels > 1
+        return layer_video(image, axes, image.world_to_data(point), contrast=contrast, all_channels=colours)
 
     def resume(self, saved: Path | None = None) -> None:
         """Go on with a saved session on the image that is chosen; without one, with earlier work."""
@@ -234,9 +229,11 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
             self.control.use_model(self.form.model.value, self.form.device.value)
 
     def _fetch(self) -> None:
+        self.form.fetch.enabled = False  # until it has ended
         worker = create_worker(models.fetch, self.form.model.value)
         worker.yielded.connect(lambda here: self._show_progress(Progress(here[0], max(here[1], here[0], 1))))
         worker.finished.connect(lambda: self._show_progress(None))
+        worker.finished.connect(lambda: setattr(self.form.fetch, "enabled", True))
         worker.returned.connect(lambda _: self._fetched())
         worker.errored.connect(lambda error: notifications.show_error(str(error)))
         worker.start()
@@ -257,6 +254,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         document = control.document
         form.undo.tooltip = f"take back: {document.undo}" if document.undo else "there is nothing to undo"
         form.redo.tooltip = f"do again: {document.redo}" if document.redo else "there is nothing to do again"
+        form.resume.visible = control.unfinished is not None
         self.objects.show_objects(document.objects, control.object_id)
 
     def _show_progress(self, progress: Progress | None) -> None:
@@ -282,17 +280,25 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         Args:
             wait: seconds to wait for each; a window that closes does not wait.
         """
-        self._unbind()
-        self._unbind = lambda: None
-        self.control = None
+        self._let_go()
         self.sessions.close(wait)
 
+    def showEvent(self, event: Any) -> None:
+        """The panel is docked: now it is known with which window its sessions end."""
+        self.sessions.end_with(self)
+        super().showEvent(event)
+
     def event(self, event: Any) -> bool:
-        """The panel was taken out of the window: napari neither closes nor deletes it then."""
+        """The panel was taken out of the window, which napari does without closing or deleting it.
+
+        Tracking stops; the next panel goes on with the work, and its layers stay as they are.
+        """
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.viewer.layers.events.inserted.disconnect(self._layers_changed)
             self.viewer.layers.events.removed.disconnect(self._layers_changed)
-            self.close_session()
+            if (control := self.control) is not None:
+                control.stop()
+            self._let_go()
         return bool(super().event(event))
 
     def closeEvent(self, event: Any) -> None:

@@ -42,16 +42,14 @@ class Workspace:
 
     Args:
         session: the session; closed with this.
-
-    Attributes:
-        kept: whether the file in case of a crash is from here; one of an earlier session is not taken away.
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.kept = False
+        self._painted: list[RunLengths] = []
         self._undo: deque[Step] = deque(maxlen=UNDO_STEPS)
         self._redo: deque[Step] = deque(maxlen=UNDO_STEPS)
+        self._cleared: tuple[Step, ...] = ()  # what could be done again before the last step
         self._shown: dict[int, Signature] = {}
         self._centres = Centres()
 
@@ -83,9 +81,11 @@ class Workspace:
         """Nothing was done in this step."""
         if self._undo and self._undo[-1] is step:
             self._undo.pop()
+            self._redo.extend(self._cleared)
 
     def _record(self, step: Step) -> None:
         self._undo.append(step)
+        self._cleared = tuple(self._redo)
         self._redo.clear()
 
     def _now(self, name: str) -> Step:
@@ -171,6 +171,15 @@ class Workspace:
         seen = set(rows[:, 0].astype(int).tolist())  # napari refuses a graph of tracks without a place
         graph = {i: [m.mother] for i, m in masklets.items() if m.mother is not None and {i, m.mother} <= seen}
         yield Tracked(rows, graph)
+
+    def note_painted(self, mask: RunLengths) -> None:
+        """A mask that is corrected from now on was painted, and not given by tracking."""
+        if mask not in self._painted:
+            self._painted.append(mask)
+
+    def was_painted(self, mask: RunLengths) -> bool:
+        """Whether a mask that was corrected had been painted in this window."""
+        return mask in self._painted
 
     def prompt(self, frame_index: int, object_id: int) -> Prompt | None:
         """The prompt of a frame and object, if there is one."""
