@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from sam2_core import fetch_model, load_model, model_names
+from sam2_napari.engine import advice
 
 _loaded: dict[tuple[str, str], Any] = {}
 _lock = threading.Lock()
@@ -31,6 +32,14 @@ def load(name: str, device: str) -> Any:
         return _loaded[name, device]
 
 
-def fetch(name: str) -> Iterator[tuple[int, int]]:
-    """Download a model; gives the bytes that are here, and all (0 if that is not known)."""
-    yield from fetch_model(name)
+def fetch(name: str) -> Generator[tuple[int, int], None, str]:
+    """Download a model; gives the bytes that are here, and all (0 if that is not known).
+
+    Returns:
+        What went wrong, in one line; empty if nothing did. A worker of napari that raises says it twice.
+    """
+    try:
+        yield from fetch_model(name)
+    except Exception as error:
+        return advice(error)
+    return ""

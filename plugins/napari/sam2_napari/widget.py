@@ -234,11 +234,13 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         worker.yielded.connect(lambda here: self._show_progress(Progress(here[0], max(here[1], here[0], 1))))
         worker.finished.connect(lambda: self._show_progress(None))
         worker.finished.connect(lambda: setattr(self.form.fetch, "enabled", True))
-        worker.returned.connect(lambda _: self._fetched())
-        worker.errored.connect(lambda error: notifications.show_error(str(error)))
+        worker.returned.connect(self._fetched)
         worker.start()
 
-    def _fetched(self) -> None:
+    def _fetched(self, problem: str) -> None:
+        if problem:
+            self._fail(problem)
+            return
         self._say("the model is here")
         self._model_changed()
 
