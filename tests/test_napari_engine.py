@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sam2_napari.engine import WAITING, Engine, Task, advice
+from sam2_napari.advice import advice
+from sam2_napari.engine import WAITING, Engine, Task
 from sam2_napari.events import Document, Event, Failed, Finished, Opened, Progress, Said, Shown
 
 from sam2_core import ModelError

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from qtpy.QtCore import QObject, Qt, Signal
 
 from sam2_core import SAM2Error
+from sam2_napari.advice import advice
 from sam2_napari.events import Event, Failed, Finished, Progress, Shown
 from sam2_napari.workspace import Workspace
 
@@ -264,20 +265,3 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
     def _cross(self, event: Event | None) -> None:
         with suppress(RuntimeError):  # Qt's half of this is gone: the window was taken down without a word
             self._crossing.emit(event)
-
-
-SCARCE = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
-"""How CUDA, MPS, torch on a CPU and operating systems say it."""
-
-
-def advice(error: BaseException) -> str:
-    """An error in one line that says what to do."""
-    if isinstance(error, SAM2Error):
-        return " ".join(str(error).split())
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(words in text.lower() for words in SCARCE):
-        return (
-            "there is not enough memory: choose a smaller model (nano, sam2.1-tiny), track fewer objects "
-            "at a time, or choose the device cpu; what was done is kept"
-        )
-    return f"this did not work: {type(error).__name__}: {text or 'no more is known'}; the log has more"

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import Any
 
 from sam2_core import fetch_model, load_model, model_names
-from sam2_napari.engine import advice
+from sam2_napari.advice import advice
 
 _loaded: dict[tuple[str, str], Any] = {}
 _lock = threading.Lock()
