@@ -90,33 +90,32 @@ def session(open_it: Callable[[Disks], Session]) -> Session:
 
 
 @pytest.fixture
-def window(
+def bare(
     make_napari_viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
-    """napari with the sample data and the panel."""
+    """napari without a picture and without the panel."""
     monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "cache"))
-    viewer = make_napari_viewer(show=True)
-    viewer.open_sample("sam2-core", "timelapse")
     from tests.napari_for_tests import Window
 
-    found = Window(viewer, qtbot)
-    found.dock()
+    found = Window(make_napari_viewer(show=True), qtbot)
+    found.told()  # of the test before
     yield found
     found.close()
 
 
 @pytest.fixture
-def empty(
-    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
+def empty(bare: Any) -> Any:
     """napari without a picture, and the panel."""
-    monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "cache"))
-    from tests.napari_for_tests import Window
+    bare.dock()
+    return bare
 
-    found = Window(make_napari_viewer(show=True), qtbot)
-    found.dock()
-    yield found
-    found.close()
+
+@pytest.fixture
+def window(bare: Any) -> Any:
+    """napari with the sample data and the panel."""
+    bare.viewer.open_sample("sam2-core", "timelapse")
+    bare.dock()
+    return bare
 
 
 @pytest.fixture

@@ -19,6 +19,9 @@ CELLS = tifffile.imread(Path(__file__).parents[1] / "sam2_core" / "samples" / "t
 NUMBERS = np.unique(CELLS[0])[1:].tolist()
 FIRST, SECOND, THIRD = NUMBERS[:3]
 
+SAMPLE, ENTRY = "Time-lapse of simulated cells (SAM 2)", "Segment and track (SAM 2)"
+"""What the menus call the sample and the panel."""
+
 NO_SCREEN = (
     "a window needs a screen: apt-get install xvfb and what the Makefile lists under WINDOW, then 'make test'"
 )
@@ -27,7 +30,7 @@ NO_SCREEN = (
 def needs_a_screen() -> None:
     """Skip where no window can open; with CI set this is a failure, see ``tests/skips.py``."""
     if not os.environ.get("DISPLAY") and shutil.which("Xvfb") is None:
-        pytest.skip(NO_SCREEN)
+        pytest.skip(NO_SCREEN, allow_module_level=True)
 
 
 class Window:
@@ -43,8 +46,19 @@ class Window:
         self.panel: Any = None
 
     def dock(self) -> Any:
-        """Open the panel from the plugin's menu entry, and wait for its model."""
+        """Open the panel of the plugin, and wait for its model."""
         _, self.panel = self.viewer.window.add_plugin_dock_widget("sam2-core", "Segment and track")
+        return self.settle()
+
+    def open_by_menus(self) -> Any:
+        """Open the sample and the panel as a user would, and wait for the model."""
+        self.menu("File", "Open Sample", SAMPLE)
+        self.menu("Plugins", ENTRY)
+        self.panel = self.viewer.window.dock_widgets[ENTRY]
+        return self.settle()
+
+    def settle(self) -> Any:
+        """The window has its size, the panel its model, and frame 0 is shown."""
         self.qtbot.wait(50)
         self.viewer.window._qt_window.resize(1500, 950)
         self.qtbot.wait(50)
@@ -83,6 +97,19 @@ class Window:
         """Move the slider."""
         self.layers.go_to(frame_index)
         self.qtbot.wait(20)
+
+    def menu(self, *texts: str) -> None:
+        """Choose an entry of the menu bar, named from the menu down to the entry."""
+        entries = self.viewer.window._qt_window.menuBar().actions()
+        for depth, text in enumerate(texts, 1):
+            named = {entry.text().replace("&", ""): entry for entry in entries}
+            assert text in named, f"no {text!r} among {[*named]}"
+            if depth == len(texts):
+                named[text].trigger()
+            else:
+                named[text].menu().aboutToShow.emit()
+                entries = named[text].menu().actions()
+        self.qtbot.wait(50)
 
     # --- the canvas --------------------------------------------------------------------------------
 
@@ -136,17 +163,32 @@ class Window:
         QTest.keyClick(self.canvas.native, combination.key(), combination.keyboardModifiers())
         self.qtbot.wait(20)
 
-    def push(self, name: str) -> None:
-        """Push a button of the panel."""
-        from qtpy.QtCore import Qt
-
-        button = getattr(self.panel.form, name).native
+    def field(self, name: str) -> Any:
+        """What Qt has for a field or button of the panel, on the tab that is shown."""
+        found = getattr(self.panel.form, name).native
         for index in range(self.panel.tabs.count()):
-            if self.panel.tabs.widget(index).isAncestorOf(button):
+            if self.panel.tabs.widget(index).isAncestorOf(found):
                 self.panel.tabs.setCurrentIndex(index)
         self.qtbot.wait(20)
-        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        return found
+
+    def push(self, name: str) -> None:
+        """Push a button of the panel, or a check box."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtWidgets import QCheckBox
+
+        pushed = self.field(name)
+        where = QPoint(8, pushed.height() // 2) if isinstance(pushed, QCheckBox) else pushed.rect().center()
+        self.qtbot.mouseClick(pushed, Qt.MouseButton.LeftButton, pos=where)
         self.qtbot.wait(20)
+
+    def help_box(self) -> Any:
+        """The window with the keys; there is one."""
+        from qtpy.QtWidgets import QApplication, QMessageBox
+
+        widgets = QApplication.topLevelWidgets()
+        (box,) = (x for x in widgets if isinstance(x, QMessageBox) and x.isVisible())
+        return box
 
     def answer(self, name: str, path: Path) -> None:
         """Push a button that asks for a file or folder, write its name into the dialog, press Return."""
@@ -169,6 +211,11 @@ class Window:
         self.push(name)
         assert answered, f"the button {name} opened no dialog"
         self.idle()
+
+    def export_as(self, *names: str) -> None:
+        """Choose these formats, and no others."""
+        for name, box in self.panel.form.formats.items():
+            box.value = name in names
 
     # --- what is shown -----------------------------------------------------------------------------
 
@@ -203,6 +250,11 @@ def middle(frame: int, cell: int) -> tuple[float, float]:
     """Where a cell of the truth is: y and x."""
     ys, xs = np.nonzero(CELLS[frame] == cell)
     return float(ys.mean()), float(xs.mean())
+
+
+def film(window: Window) -> NDArray[np.int32]:
+    """The labels of all frames."""
+    return np.stack([window.labels(frame) for frame in range(window.layers.axes.frames)])
 
 
 def overlap(labels: Any, label: int, frame: int, cell: int) -> float:

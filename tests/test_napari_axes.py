@@ -98,7 +98,7 @@ def test_a_position_is_rounded_and_kept_inside(place: float, frame: int) -> None
 
 
 def test_a_single_picture_has_the_frame_0_wherever_the_sliders_are() -> None:
-    assert AXES.with_time(None).frame_of((7, 2, 1, 0, 0)) == 0
+    assert replace(AXES, time=None).frame_of((7, 2, 1, 0, 0)) == 0
 
 
 def test_points_of_a_frame_lie_on_its_plane() -> None:
@@ -125,7 +125,7 @@ def test_another_axis_can_be_gone_through() -> None:
     assert along_z.index(4, (7, 0, 1, 0, 0)) == (7, 4, 1)
     along_channels = AXES.with_time(2)
     assert (along_channels.time, along_channels.channel, along_channels.fixed) == (2, None, (0, 1))
-    picture = AXES.with_time(None)
+    picture = replace(AXES, time=None)
     assert (picture.frames, picture.channel, picture.fixed) == (1, 2, (0, 1))
 
 

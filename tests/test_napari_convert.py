@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sam2_napari.axes import Axes
-from sam2_napari.convert import Drawn, Key, as_drawn, differences, drawn, rows, split_mask, track_rows
+from sam2_napari.convert import Drawn, PromptKey, as_drawn, differences, drawn, rows, split_mask, track_rows
 
 from sam2_core import Box, Point, Prompt, PromptError
 
@@ -33,12 +33,12 @@ def boxes(draw: Any) -> Box:
     return Box(left, top, right, bottom)
 
 
-keys = st.builds(Key, st.integers(0, 8), st.integers(1, 2**31 - 1))
+keys = st.builds(PromptKey, st.integers(0, 8), st.integers(1, 2**31 - 1))
 some = st.builds(Drawn, points, st.none() | boxes()).filter(lambda d: bool(d.points) or d.box is not None)
 documents = st.dictionaries(keys, some, max_size=6)
 
 
-def through_layers(axes: Axes, found: dict[Key, Drawn], where: float) -> dict[Key, Drawn]:
+def through_layers(axes: Axes, found: dict[PromptKey, Drawn], where: float) -> dict[PromptKey, Drawn]:
     """What the layers say that were filled with this; rectangles of napari are float32."""
     held = rows(axes, found, [where] * axes.ndim)
     rectangles = [np.asarray(corners, np.float32) for corners in held.rectangles]
@@ -46,16 +46,21 @@ def through_layers(axes: Axes, found: dict[Key, Drawn], where: float) -> dict[Ke
 
 
 @given(st.sampled_from(AXES), documents, st.floats(-1, 8))
-def test_what_is_drawn_comes_back_from_the_layers(axes: Axes, found: dict[Key, Drawn], where: float) -> None:
+def test_what_is_drawn_comes_back_from_the_layers(
+    axes: Axes, found: dict[PromptKey, Drawn], where: float
+) -> None:
     assert through_layers(axes, found, where) == found
 
 
 @given(documents, st.lists(st.floats(0, 30), min_size=4, max_size=4, unique=True))
 def test_prompts_come_back_from_the_layers_even_where_a_box_is_no_float32(
-    found: dict[Key, Drawn], sides: list[float]
+    found: dict[PromptKey, Drawn], sides: list[float]
 ) -> None:
     left, right, top, bottom = *sorted(sides[:2]), *sorted(sides[2:])
-    found = {**found, Key(3, 2**31 - 1): Drawn((), Box(left + 0.1, top + 0.1, right + 1.7, bottom + 1.7))}
+    found = {
+        **found,
+        PromptKey(3, 2**31 - 1): Drawn((), Box(left + 0.1, top + 0.1, right + 1.7, bottom + 1.7)),
+    }
     prompts = [
         Prompt(*key, points=d.points, box=d.box)
         for key, d in found.items()
@@ -63,12 +68,12 @@ def test_prompts_come_back_from_the_layers_even_where_a_box_is_no_float32(
     ]
     said = as_drawn(prompts)
     assert through_layers(AXES[0], said, 0) == said
-    assert said.keys() == {Key(p.frame_index, p.object_id) for p in prompts}
+    assert said.keys() == {PromptKey(p.frame_index, p.object_id) for p in prompts}
 
 
 @given(documents, documents)
 def test_differences_lead_from_what_was_drawn_to_what_is(
-    before: dict[Key, Drawn], now: dict[Key, Drawn]
+    before: dict[PromptKey, Drawn], now: dict[PromptKey, Drawn]
 ) -> None:
     changes = differences(before, now)
     after = {key: d for key, d in {**before, **changes}.items() if d != Drawn()}
@@ -82,13 +87,15 @@ def test_painted_masks_are_not_drawn_and_the_anchor_of_a_correction_neither() ->
     mask[10:20, 10:20] = True
     painted = Prompt(0, 1, mask=mask)
     corrected = Prompt(1, 1, (Point(15, 15), Point(30, 30, False)), previous=mask)
-    assert as_drawn([painted, corrected]) == {Key(1, 1): Drawn((Point(30, 30, False),))}
+    assert as_drawn([painted, corrected]) == {PromptKey(1, 1): Drawn((Point(30, 30, False),))}
 
 
 def test_of_several_rectangles_the_last_counts_and_corners_come_in_any_order() -> None:
     first = np.array([[2, 0, 0], [2, 0, 5], [2, 5, 5], [2, 5, 0]])
     turned = np.array([[2, 9, 12], [2, 9, 3], [2, 1, 3], [2, 1, 12]])
-    assert drawn(AXES[0], [], [], [], [first, turned], [4, 4]) == {Key(2, 4): Drawn((), Box(3, 1, 12, 9))}
+    assert drawn(AXES[0], [], [], [], [first, turned], [4, 4]) == {
+        PromptKey(2, 4): Drawn((), Box(3, 1, 12, 9))
+    }
 
 
 # --- tracks ----------------------------------------------------------------------------------------

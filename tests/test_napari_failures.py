@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,12 +25,8 @@ def sessions_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "sam2-session"]
 
 
-def test_images_that_cannot_be_used_are_refused_and_the_next_one_is_taken(
-    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SAM2_CACHE", str(tmp_path))
-    window = Window(make_napari_viewer(show=True), qtbot)
-    panel = window.dock()
+def test_images_that_cannot_be_used_are_refused_and_the_next_one_is_taken(empty: Window) -> None:
+    window, panel = empty, empty.panel
     assert panel.control is None
     window.told()
     for name in ("new", "all", "stop", "remove", "undo", "resume", "find", "split", "merge", "divide"):
@@ -62,7 +57,6 @@ def test_images_that_cannot_be_used_are_refused_and_the_next_one_is_taken(
     assert "empty again" in window.told()[0]
     assert panel.control.image is image
     assert panel.form.image.value is image
-    window.close()
 
 
 def test_prompts_that_cannot_be_are_refused_and_taken_off_the_canvas(window: Window) -> None:
@@ -70,10 +64,18 @@ def test_prompts_that_cannot_be_are_refused_and_taken_off_the_canvas(window: Win
     layers, control = window.layers, window.control
     control.choose(3)
     fails(window, lambda: window.click(*middle(0, NUMBERS[5]), control=True), "no mask on frame 0 yet; click")
-    fails(window, lambda: window.click(-20, 30), "outside|leaves|beyond|not inside")
+    fails(
+        window,
+        lambda: window.click(-20, 30),
+        r"object 3 on frame 0: the point \(.*\) lies outside the 256 x 256",
+    )
     assert len(layers.points.data) == 2
     line = np.array([[0, 40, 50], [0, 40, 90], [0, 40, 90], [0, 40, 50]], float)
-    fails(window, lambda: layers.boxes.add_rectangles(line), "box")
+    fails(
+        window,
+        lambda: layers.boxes.add_rectangles(line),
+        "the box .* has no area; give left, top, right, bot",
+    )
     assert len(layers.boxes.data) == 0
 
     control.choose(77)
@@ -87,7 +89,11 @@ def test_prompts_that_cannot_be_are_refused_and_taken_off_the_canvas(window: Win
     ):  # fmt: skip
         form.number.value = number
         fails(window, lambda name=name: window.push(name), says)  # type: ignore[misc]
-    for daughters, says in (("", "write the numbers"), ("8, 9", "no object 8"), ("1", "1"), ("2", "frame 0")):
+    for daughters, says in (
+        ("", "write the numbers of the daughters"), ("8, 9", "no object 8"),
+        ("1", "object 1 cannot be a daughter of its own; leave it out"),
+        ("2", "object 1 has a prompt on frame 0 and cannot divide on frame 0"),
+    ):  # fmt: skip
         form.daughters.value = daughters
         fails(window, lambda: window.push("divide"), says)
     assert control.object_id == 1
@@ -120,8 +126,8 @@ def test_layers_that_are_removed_come_back_and_a_removed_image_stops_tracking(wi
     viewer.layers.remove(layers.points)
     window.until(lambda: bool(window.labels(4).any()))
     viewer.layers.remove(control.image)
-    assert any("is gone" in message for message in window.told())
     window.idle()
+    assert any("is gone" in message for message in window.told())
     done = [frame for frame in range(16) if window.labels(frame).any()]
     assert 5 <= len(done) < 16
     viewer.layers.clear()
@@ -147,12 +153,12 @@ def test_a_window_that_closes_while_it_tracks_keeps_the_work_and_leaves_no_threa
     click_cells(window, 8)
     window.press("G")
     window.until(lambda: bool(window.labels(2).any()))
-    file, ended = window.control._kept.file, window.control.engine._ended
+    file, engine = window.control.keeping.autosave.file, window.control.engine
     assert sessions_threads()
     with window.qtbot.capture_exceptions() as errors:
         window.viewer.close()
         window.qtbot.wait(100)
-        assert ended.wait(20)
+        assert engine.wait(20)
         window.qtbot.wait(200)
     assert not errors
     window.until(lambda: not sessions_threads())
@@ -205,9 +211,9 @@ def test_files_that_cannot_be_written_or_opened_change_nothing(
 
         patch.setattr(np, "savez_compressed", full)
         fails(window, lambda: control.save(tmp_path / "full.sam2"), "No space left on device")
-        fails(window, control._keep, "not kept in case of a crash: .*No space left.*SAM2_CACHE")
+        fails(window, control.keeping.keep, "not kept in case of a crash: .*No space left.*SAM2_CACHE")
         window.told()
-        control._keep()
+        control.keeping.keep()
         window.idle()
         assert window.told() == []  # once is enough
     (tmp_path / "broken.sam2").write_bytes((tmp_path / "one.sam2").read_bytes()[:1000])
@@ -283,11 +289,11 @@ def test_a_model_is_fetched_once_however_often_the_button_is_pushed(
 
     def fetch_model(name: str) -> Iterator[tuple[int, int]]:
         asked.append(name)
-        yield 3, 10
+        yield 3_100_000, 10_000_000
         go_on.wait(20)
         if len(asked) == 1:
             raise ModelError("the connection broke; fetch it again")
-        yield 10, 10
+        yield 10_000_000, 10_000_000
 
     monkeypatch.setattr(models, "fetch_model", fetch_model)
     form = empty.panel.form
@@ -296,6 +302,7 @@ def test_a_model_is_fetched_once_however_often_the_button_is_pushed(
     empty.push("fetch")
     empty.push("fetch")
     empty.until(lambda: form.progress.max == 10 and form.progress.value == 3)
+    assert empty.status() == "3 of 10 MB"
     assert not form.fetch.enabled
     go_on.set()
     empty.until(lambda: form.fetch.enabled)

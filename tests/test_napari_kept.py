@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from napari.layers import Image
 from numpy.typing import NDArray
 from sam2_napari.sessions import Sessions
 
-from tests.napari_for_tests import NUMBERS, Window, click_cells, fails, middle, needs_a_screen
+from tests.napari_for_tests import NUMBERS, Window, click_cells, fails, middle, needs_a_screen, overlap
 
 needs_a_screen()
 
@@ -129,8 +128,8 @@ def test_a_panel_that_is_closed_and_opened_again_goes_on(window: Window) -> None
     # With the window all ends, also if no panel is in it then.
     viewer.window.remove_dock_widget(window.panel)
     viewer.close()
-    assert control.engine._ended.wait(20)
-    assert control._kept.file.is_file()
+    assert control.engine.wait(20)
+    assert control.keeping.autosave.file.is_file()
     assert Sessions.of_viewer(viewer).latest([control.image]) is None
 
 
@@ -140,9 +139,8 @@ def test_an_image_that_is_taken_away_and_shown_again_offers_its_work(window: Win
     other = window.viewer.add_image(FILM[:3], name="other")
     window.panel.choose(other)
     window.viewer.layers.remove(image)
-    assert control.engine._ended.wait(20)
-    for layer in control.layers.all:
-        window.viewer.layers.remove(layer)
+    assert control.engine.wait(20)
+    assert not any(layer in window.viewer.layers for layer in control.layers.all)
     window.viewer.layers.append(image)
     window.told()
     window.panel.choose(image)
@@ -161,17 +159,79 @@ def labels_of(window: Window) -> NDArray[np.int32]:
 def test_new_work_does_not_overwrite_unfinished_work(window: Window) -> None:
     click_cells(window, 2)
     before = labels_of(window)
-    window.panel.close_session(wait=20)
-    for layer in [x for x in window.viewer.layers if not isinstance(x, Image)]:
-        window.viewer.layers.remove(layer)
-    window.panel._layers_changed()
+    window.push("anew")
+    assert window.control.document.objects == ()
+    window.until(lambda: window.control.keeping.has_earlier)
     window.idle()
+    assert not labels_of(window).any()
+    window.viewer.layers.selection.active = window.layers.points
     window.click(*middle(0, NUMBERS[4]))
     window.idle()
     new = labels_of(window)
-    window.control._keep()
+    window.control.keeping.keep()
     window.idle()
     for expected in (before, new, before):  # resume goes to and fro
         window.push("resume")
         window.idle()
         assert np.array_equal(labels_of(window), expected)
+
+
+def test_of_many_images_the_one_used_longest_ago_is_closed_and_offers_its_work(window: Window) -> None:
+    click_cells(window, 1)
+    first, before = window.control, window.labels(0)
+    for number in range(4):
+        window.panel.choose(window.viewer.add_image(FILM[:2], name=f"other {number}"))
+    assert first.engine.wait(20)
+    assert not any(layer in window.viewer.layers for layer in first.layers.all)
+    window.panel.choose(first.image)
+    window.idle()
+    assert [layer.name for layer in window.viewer.layers].count("time-lapse masks") == 1
+    window.push("resume")
+    window.idle()
+    assert np.array_equal(window.labels(0), before)
+
+
+def test_a_new_session_begins_on_the_plane_that_is_shown(empty: Window) -> None:
+    stack = np.stack([FILM[:4], np.roll(FILM[:4], 40, axis=2)], axis=1)
+    image = empty.viewer.add_image(stack, name="stack", axis_labels=("t", "z", "y", "x"))
+    empty.idle()
+    empty.viewer.reset_view()
+    empty.go_to(0)
+    empty.viewer.dims.set_point(1, 0)
+    empty.push("anew")
+    empty.idle()
+    click_cells(empty, 1)
+    empty.viewer.dims.set_point(1, 1)
+    empty.told()
+    empty.click(100, 100)
+    empty.idle()
+    assert any("'begin anew'" in message for message in empty.told())
+    empty.push("anew")
+    empty.idle()
+    assert empty.control.image is image
+    assert empty.control.video[0].tolist() != stack[0, 0][..., None].repeat(3, -1).tolist()
+    assert np.array_equal(empty.control.video[0][..., 0], stack[0, 1])
+    empty.viewer.layers.selection.active = empty.layers.points
+    y, x = middle(0, NUMBERS[0])
+    empty.click(y, x + 40)
+    empty.idle()
+    assert empty.labels(0).any()
+
+
+def test_masks_lie_on_an_image_that_is_turned_and_registered(empty: Window) -> None:
+    turned = np.array([[0.9, -0.3, 5], [0.3, 0.9, 8], [0, 0, 1]])
+    empty.viewer.add_image(
+        FILM[:4], name="turned", rotate=20, shear=[0.1, 0, 0], affine=turned, scale=(1, 2, 2)
+    )
+    empty.idle()
+    empty.viewer.reset_view()
+    empty.go_to(0)
+    click_cells(empty, 1)
+    mask = empty.labels(0) == 1
+    assert overlap(empty.labels(0), 1, 0, NUMBERS[0]) > 0.5
+    empty.press("G")
+    empty.idle()
+    for layer in (*empty.layers.all, empty.layers.tracks):
+        for place in ((0, 3, 7), (1, 200, 31)):
+            assert np.allclose(layer.data_to_world(place), empty.control.image.data_to_world(place))
+    assert mask.any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -126,19 +127,24 @@ def _normal(keys: str) -> frozenset[str]:
 def test_the_help_lists_all_keys_and_each_has_an_action() -> None:
     text = help_text()
     for key in KEYS:
-        assert f"<b>{key.keys}</b>" in text
+        assert f"<b>{key.keys.replace('Control', 'Ctrl')}</b>" in text
         assert key.text in text
         assert callable(getattr(Actions, key.action))
     assert all(what in text for what, _ in DRAWING)
     assert len({_normal(key.keys) for key in KEYS}) == len(KEYS)
 
 
-def test_tooltips_of_buttons_name_the_keys_that_there_are(qapp: Any) -> None:
+FIELDS = {"toggle_sign": "negative", "next_object": "object", "previous_object": "object"}
+"""Without a button on purpose: the check box "not this", and J and K, which step through the numbers."""
+
+
+def test_every_key_has_a_button_or_a_field_whose_tooltip_names_it(qapp: Any) -> None:
     from sam2_napari.actions import BUTTONS
     from sam2_napari.form import Form
 
-    form, buttons = Form(), {action: button for button, action in BUTTONS.items()}
+    form = Form()
+    buttons = {**{action: button for button, action in BUTTONS.items()}, **FIELDS}
     for key in KEYS:
-        widget = getattr(form, buttons.get(key.action, key.action), None)
-        if widget is not None:
-            assert f"({key.keys.replace('Control', 'Ctrl')})" in widget.tooltip
+        tooltip = getattr(form, buttons.get(key.action, key.action)).tooltip
+        named = re.findall(r"\(([^()]+?)(?::[^()]*)?\)", tooltip)
+        assert key.keys.replace("Control", "Ctrl") in ", ".join(named).split(", "), (key.keys, tooltip)

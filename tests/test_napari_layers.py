@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sam2_napari import canvas
+from sam2_napari import mask_array
 from sam2_napari.axes import Axes
-from sam2_napari.convert import Drawn, Key
+from sam2_napari.convert import Drawn, PromptKey
 from sam2_napari.events import Shown, Tracked
 from sam2_napari.layers import PromptLayers
 
@@ -55,15 +55,15 @@ def counted(layers: PromptLayers) -> list[str]:
 
 
 def picture(window: Window) -> NDArray[np.int64]:
-    """What is on the canvas, RGB."""
+    """What is on the mask_array, RGB."""
     window.qtbot.wait(200)
     shot = window.viewer.screenshot(canvas_only=True, flash=False)
     return np.asarray(shot[..., :3], np.int64)
 
 
 TWO = {
-    Key(0, 1): Drawn((Point(20, 10), Point(30, 12, False)), Box(10.25, 5.1, 40.3, 30.7)),
-    Key(2, 5): Drawn((Point(50, 40),)),
+    PromptKey(0, 1): Drawn((Point(20, 10), Point(30, 12, False)), Box(10.25, 5.1, 40.3, 30.7)),
+    PromptKey(2, 5): Drawn((Point(50, 40),)),
 }
 
 
@@ -75,9 +75,9 @@ def test_clicks_and_boxes_come_back_and_nothing_is_told_when_they_are_put_there(
     told = counted(layers)
     layers.draw(TWO)
     drawn = layers.drawn()
-    assert drawn[Key(2, 5)] == TWO[Key(2, 5)]
-    assert drawn[Key(0, 1)].points == TWO[Key(0, 1)].points
-    assert drawn[Key(0, 1)].box == Box(*np.float32(TWO[Key(0, 1)].box).tolist())
+    assert drawn[PromptKey(2, 5)] == TWO[PromptKey(2, 5)]
+    assert drawn[PromptKey(0, 1)].points == TWO[PromptKey(0, 1)].points
+    assert drawn[PromptKey(0, 1)].box == Box(*np.float32(TWO[PromptKey(0, 1)].box).tolist())
     layers.draw(drawn)
     assert layers.drawn() == drawn
     layers.draw({})
@@ -94,13 +94,13 @@ def test_clicks_are_moved_and_deleted_and_keep_their_object(open_layers: Open) -
     window.click(25, 50)
     assert told == ["drawn"] * 3
     kinds = {key: [p.positive for p in d.points] for key, d in layers.drawn().items()}
-    assert kinds == {Key(0, 1): [True], Key(0, 2): [False, True]}
+    assert kinds == {PromptKey(0, 1): [True], PromptKey(0, 2): [False, True]}
     assert [str(s) for s in layers.points.symbol] == ["disc", "x", "disc"]
 
     layers.points.mode = "select"
     layers.points.selected_data = {0}
     window.drag((20, 30), (30, 36))
-    (moved,) = layers.drawn()[Key(0, 1)].points
+    (moved,) = layers.drawn()[PromptKey(0, 1)].points
     assert (moved.x, moved.y) == pytest.approx((36, 30), abs=0.7)
 
     layers.points.selected_data = {0, 1}
@@ -108,8 +108,8 @@ def test_clicks_are_moved_and_deleted_and_keep_their_object(open_layers: Open) -
     window.press("Del")
     assert told == ["drawn"]
     left = layers.drawn()
-    assert left.keys() == {Key(0, 2)}
-    assert [p.positive for p in left[Key(0, 2)].points] == [True]
+    assert left.keys() == {PromptKey(0, 2)}
+    assert [p.positive for p in left[PromptKey(0, 2)].points] == [True]
 
 
 def test_a_box_is_moved_and_deleted(open_layers: Open) -> None:
@@ -120,12 +120,12 @@ def test_a_box_is_moved_and_deleted(open_layers: Open) -> None:
     layers.choose(3)
     window.drag((10, 10), (30, 40))
     assert told == ["drawn"]
-    box = layers.drawn()[Key(0, 3)].box
+    box = layers.drawn()[PromptKey(0, 3)].box
     assert box == pytest.approx((10, 10, 40, 30), abs=0.6)
     layers.boxes.mode = "select"
     layers.boxes.selected_data = {0}
     window.drag((20, 25), (25, 35))
-    moved = layers.drawn()[Key(0, 3)].box
+    moved = layers.drawn()[PromptKey(0, 3)].box
     assert moved == pytest.approx((20, 15, 50, 35), abs=1.2)
     told.clear()
     layers.boxes.selected_data = {0}
@@ -137,16 +137,16 @@ def test_a_box_is_moved_and_deleted(open_layers: Open) -> None:
 def test_clicks_beside_the_image_are_told_as_they_are(open_layers: Open) -> None:
     _, layers = open_layers((4, 60, 80))
     layers.points.add([1, -30, 200])
-    assert layers.drawn() == {Key(1, 1): Drawn((Point(200, -30),))}
+    assert layers.drawn() == {PromptKey(1, 1): Drawn((Point(200, -30),))}
     layers.draw(layers.drawn())
-    assert layers.drawn() == {Key(1, 1): Drawn((Point(200, -30),))}
+    assert layers.drawn() == {PromptKey(1, 1): Drawn((Point(200, -30),))}
 
 
 def test_clicks_land_on_pixels_of_a_scaled_image(open_layers: Open) -> None:
     window, layers = open_layers((4, 60, 80), scale=(2, 0.65, 0.65), translate=(0, 5, 7))
     window.go_to(2)
     window.click(20, 30)
-    (click,) = layers.drawn()[Key(2, 1)].points
+    (click,) = layers.drawn()[PromptKey(2, 1)].points
     assert (click.x, click.y) == pytest.approx((30, 20), abs=0.7)
 
 
@@ -197,6 +197,11 @@ def tracks_of(ids: tuple[int, ...], frames: int, graph: dict[int, list[int]] | N
     return Tracked(np.array(rows, np.float64).reshape(-1, 4), graph or {})
 
 
+def ids_of(layers: PromptLayers) -> set[int]:
+    assert layers.tracks is not None
+    return {int(i) for i in layers.tracks.data[:, 0]}
+
+
 def test_tracks_lie_under_the_clicks_and_never_become_active(open_layers: Open) -> None:
     window, layers = open_layers((4, 60, 80))
     window.viewer.layers.selection.active = layers.boxes
@@ -210,7 +215,7 @@ def test_tracks_lie_under_the_clicks_and_never_become_active(open_layers: Open) 
 
 def test_tracks_have_the_colours_of_the_masks_also_when_these_change(open_layers: Open) -> None:
     _, layers = open_layers((4, 60, 80))
-    layers.draw({Key(0, 7): Drawn((Point(3, 3),))})
+    layers.draw({PromptKey(0, 7): Drawn((Point(3, 3),))})
     for labels in ((3, 7), (3, 7, 12), (7,)):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -232,9 +237,9 @@ def _same_colours(layers: PromptLayers) -> None:
 def test_tracks_come_and_go_with_the_objects_and_divisions(open_layers: Open) -> None:
     window, layers = open_layers((4, 60, 80))
     layers.show_tracks(tracks_of((), 0))
-    assert layers.tracks is None
-    layers.show_tracks(tracks_of((1, 2, 3), 4, {2: [1], 3: [1]}))
+    assert ids_of(layers) == {0}  # no object
     assert layers.tracks is not None
+    layers.show_tracks(tracks_of((1, 2, 3), 4, {2: [1], 3: [1]}))
     assert layers.tracks.graph == {2: [1], 3: [1]}
     rebuilt: list[int] = []
     layers.tracks.events.data.connect(lambda event: rebuilt.append(1))
@@ -244,8 +249,7 @@ def test_tracks_come_and_go_with_the_objects_and_divisions(open_layers: Open) ->
     assert layers.tracks.graph == {}
     picture(window)
     layers.show_tracks(tracks_of((), 0))
-    assert layers.tracks is None
-    assert len(window.viewer.layers) == 4
+    assert ids_of(layers) == {0}
     layers.show_tracks(tracks_of((4,), 3))
     window.viewer.layers.remove(layers.tracks)  # by the user, who does not want it
     layers.show_tracks(tracks_of((4,), 4))
@@ -265,7 +269,7 @@ def test_masks_appear_in_all_channels(open_layers: Open) -> None:
 def test_masks_on_the_disk_are_shown_painted_and_undone(
     open_layers: Open, monkeypatch: pytest.MonkeyPatch, channel: int | None
 ) -> None:
-    monkeypatch.setattr(canvas, "IN_MEMORY", 1000)
+    monkeypatch.setattr(mask_array, "IN_MEMORY", 1000)
     shape = (4, 60, 80) if channel is None else (4, 2, 60, 80)
     window, layers = open_layers(shape, Axes(shape, time=0, channel=channel))
     assert not isinstance(layers.masks.data, np.ndarray)

@@ -217,7 +217,7 @@ def test_what_fails_takes_no_redo_away(window: Window) -> None:
     window.idle()
     window.press("Ctrl+Z")
     window.idle()
-    window.control.track(None, [7])  # there is none
+    window.control.track([7])  # there is none
     window.idle()
     window.press("Ctrl+Shift+Z")
     window.idle()

@@ -16,6 +16,10 @@ from sam2_napari.control import Control
 from sam2_napari.form import Form
 from sam2_napari.objects import ObjectTable
 
+SESSIONS = "SAM 2 session (*.sam2)"
+
+NO_IMAGE = "there is no image; open one, or File > Open Sample > Time-lapse of simulated cells (SAM 2)"
+
 
 class Panel(Protocol):
     """What actions need of the widget: its fields, and the image that is worked on."""
@@ -25,6 +29,9 @@ class Panel(Protocol):
 
     def resume(self, saved: Path | None = None) -> None:
         """Go on with a saved session on the chosen image; None for earlier work."""
+
+    def begin_anew(self) -> None:
+        """A new session on the chosen image, at the sliders."""
 
 
 class Actions:
@@ -42,16 +49,17 @@ class Actions:
         for name in (
             "new", "all", "forward", "backward", "stop", "seed", "find", "remove", "split", "end", "begin",
             "merge", "renumber", "divide", "undivide", "undo", "redo", "help", "save", "open", "resume",
-            "export",
+            "export", "anew",
         ):  # fmt: skip
             getattr(form, name).clicked.connect(getattr(self, BUTTONS.get(name, name)))
         form.object.changed.connect(lambda object_id: self._with(lambda c: c.choose(object_id)))
         form.negative.changed.connect(lambda _: self.toggle_sign())
         objects.chosen.connect(lambda object_id: self._with(lambda c: c.choose(object_id)))
+        objects.sought.connect(lambda frame_index: self._with(lambda c: c.layers.go_to(frame_index)))
 
     def _with(self, do: Callable[[Control], Any]) -> None:
         if self._panel.control is None:
-            notifications.show_error("there is no image; open one, or take File > Open Sample > SAM 2")
+            notifications.show_error(NO_IMAGE)
             return
         do(self._panel.control)
 
@@ -77,17 +85,7 @@ class Actions:
 
     def track_all(self) -> None:
         """Track in both directions; all of the video, or the frames of the form."""
-        form = self._panel.form
-
-        def track(control: Control) -> None:
-            if form.limited.value:
-                first, last = form.first.value, form.last.value
-                here = min(max(control.layers.frame_index, first), last)
-                control.track([range(here, last + 1), range(here, first - 1, -1)], self._chosen(control))
-            else:
-                control.track(None, self._chosen(control))
-
-        self._with(track)
+        self._with(lambda control: control.track(self._chosen(control), self._limits()))
 
     def track_forward(self) -> None:
         """Track from this frame to the end."""
@@ -174,7 +172,8 @@ class Actions:
 
     def save(self) -> None:
         """Ask for a file, and save the session there."""
-        path, _ = QFileDialog.getSaveFileName(self._panel, "Save the session", "", "SAM 2 session (*.sam2)")
+        offered = str(self._home() / f"{self._name()}.sam2")
+        path, _ = QFileDialog.getSaveFileName(self._panel, "Save the session", offered, SESSIONS)
         if path:
             # Not with_suffix: of "day 1.5" that would make "day 1.sam2", which may be there.
             file = Path(path if path.endswith(".sam2") else f"{path}.sam2")
@@ -182,7 +181,7 @@ class Actions:
 
     def open(self) -> None:
         """Ask for a saved session, and go on with it on the chosen image."""
-        path, _ = QFileDialog.getOpenFileName(self._panel, "Open a session", "", "SAM 2 session (*.sam2)")
+        path, _ = QFileDialog.getOpenFileName(self._panel, "Open a session", str(self._home()), SESSIONS)
         if path:
             self._panel.resume(Path(path))
 
@@ -190,11 +189,27 @@ class Actions:
         """Go on with earlier work on this image."""
         self._panel.resume()
 
+    def anew(self) -> None:
+        """A new session on this image; the present work is kept."""
+        self._with(lambda _: self._panel.begin_anew())
+
     def export(self) -> None:
         """Ask for a folder, and write the chosen formats there."""
-        folder = QFileDialog.getExistingDirectory(self._panel, "Export into this folder")
+        title = "Export into this folder, replacing what was exported there before"
+        folder = QFileDialog.getExistingDirectory(self._panel, title, str(self._home()))
         if folder:
-            self._with(lambda control: control.export(self._panel.form.formats.value, Path(folder)))
+            self._with(lambda control: control.export(self._panel.form.chosen_formats, Path(folder)))
+
+    def _home(self) -> Path:
+        """The folder of the image; that of the user if it is not from a file."""
+        control = self._panel.control
+        source = None if control is None else control.image.source.path
+        return Path(source).parent if source and Path(source).exists() else Path.home()
+
+    def _name(self) -> str:
+        """The name of the image, as a file can have it."""
+        control = self._panel.control
+        return "session" if control is None else re.sub(r"[^\w .-]+", "_", control.image.name)
 
     def help(self) -> None:
         """All keys."""

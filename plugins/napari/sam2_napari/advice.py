@@ -18,4 +18,4 @@ def advice(error: BaseException) -> str:
             "there is not enough memory: choose a smaller model (nano, sam2.1-tiny), track fewer objects "
             "at a time, or choose the device cpu; what was done is kept"
         )
-    return f"this did not work: {type(error).__name__}: {text or 'no more is known'}; the log has more"
+    return f"unexpected error: {type(error).__name__}: {text or 'no more is known'}; the log has more"

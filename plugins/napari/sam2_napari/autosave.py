@@ -15,8 +15,8 @@ from pathlib import Path
 
 from sam2_core import Video
 
-GENERATIONS = 4
-"""Works on one image that are kept, the latest ones."""
+GENERATIONS, WEEK = 4, 7 * 24 * 3600
+"""The latest works on one image are kept, and all that changed within these seconds."""
 
 _numbers = itertools.count()
 
@@ -26,25 +26,26 @@ class Autosave:
 
     Args:
         image_folder: what ``place`` gives.
+
+    Attributes:
+        file: where this session is kept.
+        aside: where its objects are kept when it goes on with others.
     """
 
     def __init__(self, image_folder: Path) -> None:
         self._folder = image_folder
-        self.file = self.another()
-        for old in self._others()[GENERATIONS - 1 :]:
+        self.file = image_folder / f"{time.time_ns():020d}-{os.getpid()}-{next(_numbers)}.sam2"
+        self.aside = self.file.with_name(f"{self.file.stem}-before.sam2")
+
+    def tidy(self) -> None:
+        """Remove what nobody has touched for a week, but for the latest; halves that a crash left, too."""
+        for old in (*self.earlier()[GENERATIONS - 1 :], *self._folder.glob(".*.part")):
             with suppress(OSError):  # where nothing can be written, that is said when it is tried
-                old.unlink()
+                if time.time() - old.stat().st_mtime > WEEK:
+                    old.unlink()
 
-    def another(self) -> Path:
-        """A file that nobody has, for what is put aside."""
-        return self._folder / f"{time.time_ns():020d}-{os.getpid()}-{next(_numbers)}.sam2"
-
-    def earlier(self) -> Path | None:
-        """The latest work on this image that is not this session's; None if there is none."""
-        return next(iter(self._others()), None)
-
-    def _others(self) -> list[Path]:
-        """The files of other sessions, the latest first."""
+    def earlier(self) -> list[Path]:
+        """What is kept beside the present work, the latest first; some of it may be of another image."""
         found = []
         with suppress(OSError):
             for path in self._folder.glob("*.sam2"):

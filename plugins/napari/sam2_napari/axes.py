@@ -81,8 +81,8 @@ class Axes:
         """Height and width of a frame, in pixels."""
         return self.shape[-2], self.shape[-1]
 
-    def with_time(self, axis: int | None) -> Axes:
-        """The user's other choice of the axis that is gone through; None takes a single picture.
+    def with_time(self, axis: int) -> Axes:
+        """The user's other choice of the axis that is gone through.
 
         What was the time before is held where the viewer is. The axis of the channels may be chosen: then
         there are no channels.
@@ -90,7 +90,7 @@ class Axes:
         Raises:
             ValueError: if it is no axis before rows and columns.
         """
-        channel = self.channel if axis is None or axis != self.channel else None
+        channel = self.channel if axis != self.channel else None
         return replace(self, time=axis, channel=channel)
 
     def frame_of(self, position: Sequence[float]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,29 +12,31 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils import notifications
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
-from sam2_core import Point
 from sam2_napari import edits, files, opening, tasks
 from sam2_napari.autosave import Autosave
 from sam2_napari.axes import Axes
-from sam2_napari.convert import Drawn, Key, as_drawn, differences
-from sam2_napari.engine import Engine, Task
-from sam2_napari.events import Document, Event, Failed, Finished, Opened, Progress, Said, Shown, Tracked
+from sam2_napari.convert import Drawn, PromptKey, as_drawn, differences
+from sam2_napari.engine import Engine, Steps, Task
+from sam2_napari.events import (
+    Document,
+    Event,
+    Failed,
+    Finished,
+    Kept,
+    Opened,
+    Progress,
+    Said,
+    Shown,
+    Telling,
+    Tracked,
+)
+from sam2_napari.keeping import Keeping
 from sam2_napari.layer_video import LayerVideo
 from sam2_napari.layers import PromptLayers, shown_plane
 from sam2_napari.opening import Opening
-from sam2_napari.workspace import Workspace
-
-AUTOSAVE_AFTER = 5000
-"""Milliseconds after the last thing that was done."""
-
-AUTOSAVE_WHILE_TRACKING = 60_000
-"""Milliseconds: tracking stands still as long as it takes."""
-
-AUTOSAVE = "autosave"
-
-Steps = Callable[[Workspace], Iterator[Event]]
+from sam2_napari.strokes import Strokes
 
 
 class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
@@ -45,9 +47,12 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         image: the image.
         axes: which of its axes is what.
         opened: opens the session, in another thread and when it is first needed.
-        kept: where the work is kept in case of a crash; None for nowhere.
+        autosave: where the work is kept in case of a crash.
 
     Attributes:
+        layers: where the user draws, and masks appear.
+        engine: runs the session.
+        keeping: keeps the work in case of a crash.
         document: what the session last said of its prompts and objects.
     """
 
@@ -64,39 +69,33 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         image: Image,
         axes: Axes,
         opened: Opening,
-        kept: Autosave | None = None,
+        autosave: Autosave,
     ) -> None:
         super().__init__()
-        self.viewer, self.image, self.axes, self._kept = viewer, image, axes, kept
+        self.viewer, self.image, self.axes = viewer, image, axes
         self.layers = PromptLayers(viewer, image, axes)
         self.layers.on_drawn = self._drawn
-        self.layers.on_painted = self._painted
         self.layers.on_chosen = self.choose
+        self._strokes = Strokes(self.layers, self._painted)
         self._opening = opened
         self.engine = Engine(opened)
         self.engine.told.connect(self._told)
         self.document = Document(0, (), ())
-        self._drawn_so_far: dict[Key, Drawn] = {}
+        self._drawn_so_far: dict[PromptKey, Drawn] = {}
         self._version = 0
-        self._answered = self._cannot_keep = False
-        self._before: NDArray[np.int32] | None = None  # the frame that is being painted on, as it was
-        self._held: Shown | None = None
-        self.layers.masks.mouse_drag_callbacks.insert(0, self._while_painting)
+        self._answered = self._arriving = False
+        self.keeping = Keeping(self.engine, autosave, lambda: self._version, self._fail)
         self._heard: dict[type, Callable[[Any], None]] = {
             Opened: self._opened,
-            Shown: self._show,
+            Shown: self._strokes.show,
             Document: self._take,
             Tracked: self.layers.show_tracks,
             Progress: self._progress,
             Said: lambda event: self._say(event.message),
-            Failed: self._failed,
+            Kept: self.keeping.heard,
+            Failed: lambda event: self._fail(event.message),
             Finished: self._finished,
         }
-        self._strokes, self._unsaved = QTimer(self), QTimer(self)
-        for timer, late in ((self._strokes, self._take_painted), (self._unsaved, self._keep)):
-            timer.setSingleShot(True)
-            timer.timeout.connect(late)
-        viewer.layers.events.removed.connect(self._removed)
 
     @property
     def video(self) -> LayerVideo:
@@ -104,16 +103,16 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         return self._opening.video
 
     @property
-    def unfinished(self) -> Path | None:
-        """Earlier work on this image, to go on with; None if there is none."""
-        return None if self._kept is None else self._kept.earlier()
-
-    # --- the object of the next click ----------------------------------------------------------------
-
-    @property
     def choice(self) -> tuple[str, str]:
         """The model and the device that this image is worked on with."""
         return self._opening.choice
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no object, nor anything drawn for one."""
+        return not self.document.objects and not self._drawn_so_far
+
+    # --- the object of the next click ----------------------------------------------------------------
 
     @property
     def object_id(self) -> int:
@@ -154,13 +153,15 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self.said.emit(f"{name} ...")
         self.engine.submit(Task(name, steps, long, self._version, work))
 
-    def track(self, ranges: Sequence[range] | None, object_ids: Sequence[int] | None = None) -> None:
-        """Track objects, see ``tasks.track``."""
-        if not self.document.objects and not self._drawn_so_far:
-            self._fail("there is nothing to track; click on an object first")
-            return
-        steps = partial(tasks.track, name="tracking", ranges=ranges, object_ids=object_ids)
-        self.ask("tracking", steps, long=True)
+    def track(self, object_ids: Sequence[int] | None = None, within: tuple[int, int] | None = None) -> None:
+        """Track objects in both directions.
+
+        Args:
+            object_ids: the objects; None for all.
+            within: the first and last frame that are wanted, from the frame that is shown; None for the
+                canonical result of the whole video.
+        """
+        self._track(None if within is None else [self._way(1, within), self._way(-1, within)], object_ids)
 
     def track_from_here(
         self, step: int, object_ids: Sequence[int] | None = None, within: tuple[int, int] | None = None
@@ -172,9 +173,18 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
             object_ids: the objects; None for all.
             within: the first and last frame that are wanted; None for the whole video.
         """
-        first, last = within or (0, self.axes.frames - 1)
+        self._track([self._way(step, within or (0, self.axes.frames - 1))], object_ids)
+
+    def _way(self, step: int, within: tuple[int, int]) -> range:
+        first, last = sorted(within)
         here = min(max(self.layers.frame_index, first), last)
-        self.track([range(here, last + 1) if step > 0 else range(here, first - 1, -1)], object_ids)
+        return range(here, last + 1) if step > 0 else range(here, first - 1, -1)
+
+    def _track(self, ranges: Sequence[range] | None, object_ids: Sequence[int] | None) -> None:
+        if self.is_empty:
+            self._fail("there is nothing to track; click on an object first")
+            return
+        self.ask("tracking", partial(tasks.track, ranges=ranges, object_ids=object_ids), long=True)
 
     def stop(self) -> None:
         """Stop tracking; what is done is kept."""
@@ -188,13 +198,9 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
 
     def seed(self, labels: Labels) -> None:
         """Every object of a Labels layer on this frame becomes an object."""
-        here = self.layers.frame_index
-        try:
-            plane = shown_plane(labels, self.viewer.dims.point)
-        except Exception as error:  # whatever the data of a layer raise
-            self._fail(f"the layer {labels.name!r} cannot be read on this frame: {error}")
-            return
-        self.ask("seeds", partial(edits.seed, frame_index=here, labels=plane), long=True)
+        plane = shown_plane(labels, self.viewer.dims.point)
+        steps = partial(edits.seed, frame_index=self.layers.frame_index, name=labels.name, read=plane)
+        self.ask("seeds", steps, long=True)
 
     def find(self) -> None:
         """Look for all objects of this frame."""
@@ -217,9 +223,9 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         """Another object is a part of the current one."""
         self._edit("merger", edits.merge, kept=self.object_id, other=other)
 
-    def split(self, points: Sequence[Point] = ()) -> None:
+    def split(self) -> None:
         """The current object is several."""
-        self._edit("split", edits.split, object_id=self.object_id, points=points)
+        self._edit("split", edits.split, object_id=self.object_id)
 
     def divide(self, daughters: Sequence[int]) -> None:
         """The current object divides on this frame."""
@@ -244,11 +250,15 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self._opening.choice = (name, device)  # if the session could not be opened, it is tried with this one
         self.ask(f"loading {name}", partial(opening.use_model, name=name, device=device), work=False)
 
-    def resume(self, path: Path) -> None:
-        """Go on with a saved session; what there is now is kept as earlier work."""
+    def resume(self, saved: Path | None = None) -> None:
+        """Go on with a saved session, or with earlier work; what there is now is kept as earlier work."""
         self.stop()
-        aside = None if self._kept is None else self._kept.another()
-        steps = partial(opening.resume, path=path, frame_index=self.layers.frame_index, aside=aside)
+        autosave = self.keeping.autosave
+        paths = autosave.earlier() if saved is None else [saved]
+        steps = partial(
+            opening.resume, paths=paths, frame_index=self.layers.frame_index, aside=autosave.aside
+        )
+        self._arriving = True
         self.ask("opening the session", steps, work=False)
 
     def save(self, path: Path) -> None:
@@ -259,7 +269,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         """Write what is known in these formats."""
         self.ask("export", partial(files.export, formats=formats, folder=folder), long=True)
 
-    def _edit(self, name: str, steps: Callable[..., Iterator[Event]], **given: Any) -> bool:
+    def _edit(self, name: str, steps: Callable[..., Telling], **given: Any) -> bool:
         if self.object_id not in {o.object_id for o in self.document.objects}:
             self._fail(
                 f"object {self.object_id} has no mask yet; choose another object, or click on it first"
@@ -278,34 +288,10 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
             self._version += 1
             self.ask("prompt", partial(tasks.draw, **key._asdict(), points=points, box=box))
 
-    def _painted(self) -> None:
-        self._strokes.start(0)  # one stroke may tell of itself several times
-
-    def _while_painting(self, layer: Any, event: Any) -> Iterator[None]:
-        """What tracking brings meanwhile is not painted over the stroke."""
-        if layer.mode not in ("paint", "erase", "fill", "polygon"):
-            return
-        self._before = self.layers.painted()
-        yield
-        while event.type == "mouse_move":
-            yield
-        QTimer.singleShot(0, self._stroke_ended)
-
-    def _stroke_ended(self) -> None:
-        if self._before is not None and not self._strokes.isActive():  # it changed nothing
-            self._before = None
-            self._show_held()
-
-    def _take_painted(self) -> None:
+    def _painted(self, frame_index: int, labels: NDArray[np.int32], before: NDArray[np.int32] | None) -> None:
         self._version += 1
-        here, labels, before = self.layers.frame_index, self.layers.painted(), self._before
-        self._before = self._held = None  # the picture of this frame comes again with what was painted
-        self.ask("painting", partial(tasks.paint, frame_index=here, labels=labels, before=before))
-
-    def _show_held(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            self.layers.show(held)
+        steps = partial(tasks.paint, frame_index=frame_index, labels=labels, before=before)
+        self.ask("painting", steps)
 
     # --- what is told --------------------------------------------------------------------------------
 
@@ -315,33 +301,24 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
     def _opened(self, event: Opened) -> None:
         height, width = event.size
         self._answered = True
-        self.said.emit(f"{event.model} is ready: {event.frames} frames of {width} x {height}")
-
-    def _show(self, shown: Shown) -> None:
-        if self._before is not None and shown.frame_index == self.layers.frame_index:
-            self._held = shown
-        else:
-            self.layers.show(shown)
+        self.keeping.look()
+        earlier = "earlier work: 'resume' (tab files)"
+        then = f"; {earlier if self.keeping.has_earlier and self.is_empty else 'click on an object'}"
+        self.said.emit(f"{event.model} is ready: {event.frames} frames of {width} x {height}{then}")
 
     def _progress(self, progress: Progress) -> None:
-        if not self._unsaved.isActive():
-            self._unsaved.start(AUTOSAVE_WHILE_TRACKING)
+        self.keeping.meanwhile()
         self.progressed.emit(progress)
 
     def _finished(self, event: Finished) -> None:
-        if event.name == AUTOSAVE:
-            self._cannot_keep = event.failed
+        if not event.name:
             return
-        self._unsaved.start(AUTOSAVE_AFTER)
+        self.keeping.soon()
         if event.long:  # short ones pass it
             self.progressed.emit(None)
         if not self._answered:
             self.said.emit(f"{event.name}: {'stopped, what is done is kept' if event.cancelled else 'done'}")
         self._answered = False
-
-    def _failed(self, event: Failed) -> None:
-        if event.name != AUTOSAVE or not self._cannot_keep:  # that is tried again and again, but said once
-            self._fail(event.message)
 
     def _take(self, document: Document) -> None:
         self.document = document
@@ -350,6 +327,9 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
             if found != self.layers.drawn():
                 self.layers.draw(found)
             self._drawn_so_far = self.layers.drawn()
+        if self._arriving and document.prompts:
+            self.layers.go_to(document.prompts[0].frame_index)
+        self._arriving = False
         self.changed.emit()
 
     def _say(self, message: str) -> None:
@@ -362,21 +342,11 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self.said.emit(message)
         notifications.show_error(message)
 
-    def _keep(self) -> None:
-        if (task := self._keeping()) is not None:
-            self.engine.submit(task)
-
-    def _keeping(self) -> Task | None:
-        if self._kept is None:
-            return None
-        return Task(AUTOSAVE, partial(files.keep, path=self._kept.file), version=self._version, work=False)
-
     # --- the end -------------------------------------------------------------------------------------
 
-    def _removed(self, event: Any) -> None:
-        if event.value is self.image:
-            self.stop()
-            self._say(f"the image {self.image.name!r} is gone; its masks stay, and can be saved and exported")
+    def say_gone(self) -> None:
+        """Tell the user what becomes of the work on an image that was taken out of the viewer."""
+        self._say(f"the image {self.image.name!r} is gone; its masks stay, and can be saved and exported")
 
     def close(self, wait: float = 0.0) -> None:
         """Stop, keep the work and let go of the session; the layers stay.
@@ -384,11 +354,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         Args:
             wait: seconds to wait for that.
         """
-        if self._strokes.isActive():
-            self._take_painted()
-        self._strokes.stop()
-        self._unsaved.stop()
-        self.viewer.layers.events.removed.disconnect(self._removed)
-        self.layers.on_drawn = self.layers.on_painted = lambda: None
-        self.layers.masks.mouse_drag_callbacks.remove(self._while_painting)
-        self.engine.close(self._keeping(), wait)
+        self._strokes.close()
+        self.keeping.stop()
+        self.layers.on_drawn = lambda: None
+        self.engine.close(self.keeping.task(), wait)

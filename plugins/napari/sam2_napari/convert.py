@@ -17,7 +17,7 @@ from sam2_core import Box, Mask, Point, Prompt, PromptError
 from sam2_napari.axes import Axes
 
 
-class Key(NamedTuple):
+class PromptKey(NamedTuple):
     """Whom a prompt is about."""
 
     frame_index: int
@@ -38,7 +38,7 @@ def drawn(
     point_ids: Iterable[int],
     rectangles: Sequence[ArrayLike],
     rectangle_ids: Iterable[int],
-) -> dict[Key, Drawn]:
+) -> dict[PromptKey, Drawn]:
     """What is drawn in the two layers, by frame and object.
 
     Args:
@@ -49,16 +49,16 @@ def drawn(
         rectangles: corners, each ``(4, ndim)``; of several for one object on one frame the last counts.
         rectangle_ids: the object of each.
     """
-    found: dict[Key, Drawn] = {}
+    found: dict[PromptKey, Drawn] = {}
     for data, positive, object_id in zip(points, signs, point_ids, strict=True):
         place = np.asarray(data, np.float64).tolist()
-        key = Key(axes.frame_of(place), int(object_id))
+        key = PromptKey(axes.frame_of(place), int(object_id))
         before = found.get(key, Drawn())
         click = Point(place[-1], place[-2], bool(positive))
         found[key] = before._replace(points=(*before.points, click))
     for data, object_id in zip(rectangles, rectangle_ids, strict=True):
         corners = np.asarray(data, np.float64)
-        key = Key(axes.frame_of(corners[0].tolist()), int(object_id))
+        key = PromptKey(axes.frame_of(corners[0].tolist()), int(object_id))
         found[key] = found.get(key, Drawn())._replace(box=enclosing(corners))
     return found
 
@@ -69,13 +69,13 @@ def enclosing(corners: NDArray[np.float64]) -> Box:
     return Box(float(left), float(top), float(right), float(bottom))
 
 
-def differences(before: Mapping[Key, Drawn], now: Mapping[Key, Drawn]) -> dict[Key, Drawn]:
+def differences(before: Mapping[PromptKey, Drawn], now: Mapping[PromptKey, Drawn]) -> dict[PromptKey, Drawn]:
     """What is drawn otherwise than before; an empty ``Drawn`` where nothing is left."""
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     return {key: now.get(key, Drawn()) for key in keys}
 
 
-def as_drawn(prompts: Iterable[Prompt]) -> dict[Key, Drawn]:
+def as_drawn(prompts: Iterable[Prompt]) -> dict[PromptKey, Drawn]:
     """What a user has drawn to give these prompts; painted masks are not in it.
 
     The first point of a correction was not drawn: it says which object the mask means. Boxes are rounded as
@@ -86,7 +86,7 @@ def as_drawn(prompts: Iterable[Prompt]) -> dict[Key, Drawn]:
         points = prompt.points[1:] if prompt.encoded_previous is not None else prompt.points
         box = None if prompt.box is None else Box(*np.array(prompt.box, np.float32).tolist())
         if points or box is not None:
-            found[Key(prompt.frame_index, prompt.object_id)] = Drawn(points, box)
+            found[PromptKey(prompt.frame_index, prompt.object_id)] = Drawn(points, box)
     return found
 
 
@@ -107,7 +107,7 @@ class Rows(NamedTuple):
     rectangle_ids: list[int]
 
 
-def rows(axes: Axes, found: Mapping[Key, Drawn], position: Sequence[float]) -> Rows:
+def rows(axes: Axes, found: Mapping[PromptKey, Drawn], position: Sequence[float]) -> Rows:
     """The contents of the two layers that say this; ``position`` fills the axes but time, y and x."""
     points, signs, point_ids, rectangles, rectangle_ids = [], [], [], [], []
     for (frame_index, object_id), (clicks, box) in found.items():

@@ -13,15 +13,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from qtpy.QtCore import QObject, Qt, Signal
 
 from sam2_core import SAM2Error
 from sam2_napari.advice import advice
-from sam2_napari.events import Event, Failed, Finished, Progress, Shown
+from sam2_napari.events import Event, Failed, Finished, Progress, Shown, Telling
 from sam2_napari.workspace import Workspace
 
 WAITING = 3
@@ -36,12 +36,16 @@ LINGER, LOOK = 30.0, 0.2
 log = logging.getLogger(__name__)
 
 
+Steps = Callable[[Workspace], Telling]
+"""What a task does with a session."""
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """Something that a user asks of a session.
 
     Attributes:
-        name: in a user's words.
+        name: in a user's words; empty for what nobody asked for.
         steps: does it bit by bit, and tells of each.
         long: whether it can be stopped, and lets others pass between its steps.
         version: counts what the user has drawn so far; the document says how much of that is in it.
@@ -49,14 +53,14 @@ class Task:
     """
 
     name: str
-    steps: Callable[[Workspace], Iterator[Event]]
+    steps: Steps
     long: bool = False
     version: int = 0
     work: bool = True
 
 
 class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
-    """Runs tasks on one workspace, in a thread of its own while there is something to do.
+    """Runs tasks on one workspace, in a thread of its own that ends when there was nothing to do for a while.
 
     Lives in the thread of the window; ``told`` is emitted there.
 
@@ -124,8 +128,12 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
                 else:
                     self._wake()
         if wait:
-            self._ended.wait(wait)
+            self.wait(wait)
         self._busy = False
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the session is closed, at most so long; whether it is."""
+        return self._ended.wait(seconds)
 
     def _wake(self) -> None:
         """Have the thread look what there is to do; the lock is held."""
@@ -204,12 +212,13 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
 
     def _take_steps(self, number: int, task: Task, workspace: Workspace) -> bool:
         """Whether it was done to its end."""
-        for event in task.steps(workspace):
-            self._tell(event)
-            while task.long and (passing := self._short(number, task)) is not None:
-                self._do(*passing)
-            if self._is_stopped(number, task):
-                return False
+        with closing(task.steps(workspace)) as steps:  # what it does at its end is done now
+            for event in steps:
+                self._tell(event)
+                while task.long and (passing := self._short(number, task)) is not None:
+                    self._do(*passing)
+                if self._is_stopped(number, task):
+                    return False
         return True
 
     def _is_stopped(self, number: int, task: Task) -> bool:
@@ -225,7 +234,7 @@ class Engine(QObject):  # type: ignore[misc]  # qtpy has no types of its own
     def _fail(self, task: Task, error: Exception) -> None:
         level = logging.DEBUG if isinstance(error, SAM2Error) else logging.ERROR
         log.log(level, task.name, exc_info=error)
-        self._tell(Failed(advice(error), task.name))
+        self._tell(Failed(advice(error)))
 
     def _end(self) -> None:
         with self._lock:  # a thread that has waited long enough may meet the one that closing starts

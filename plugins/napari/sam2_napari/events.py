@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,16 +111,25 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The work was saved in case of a crash.
+
+    Attributes:
+        problem: why it was not, and what to do; empty if it was.
+    """
+
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Failed:
-    """Something could not be done; nothing else changed.
+    """Something could not be done, or not all of it; what was done until then is kept.
 
     Attributes:
         message: one line that says what to do.
-        name: the task, in a user's words.
     """
 
     message: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ class Finished:
     """A task ended.
 
     Attributes:
-        name: the task, in a user's words.
+        name: the task, in a user's words; empty for what nobody asked for.
         long: whether it was a long one, which tells how far it has come.
         cancelled: whether it was stopped; what it did until then is kept.
         failed: whether it could not be done; ``Failed`` has said why.
@@ -140,4 +149,7 @@ class Finished:
     failed: bool = False
 
 
-Event = Opened | Shown | Document | Tracked | Progress | Said | Failed | Finished
+Event = Opened | Shown | Document | Tracked | Progress | Said | Kept | Failed | Finished
+
+Telling = Generator[Event, None, None]
+"""Something that is done bit by bit and tells of each; whoever stops it closes it."""

@@ -1,6 +1,8 @@
-"""What the panel looks like: its fields and buttons; what they do is said in ``widget``."""
+"""What the panel looks like: its fields and buttons; what they do is said in ``actions``."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 from magicgui.widgets import (
     CheckBox,
@@ -10,7 +12,6 @@ from magicgui.widgets import (
     LineEdit,
     ProgressBar,
     PushButton,
-    Select,
     SpinBox,
 )
 from magicgui.widgets.bases import Widget
@@ -19,7 +20,14 @@ from qtpy.QtWidgets import QSizePolicy
 from sam2_napari.layer_video import Contrast
 
 CONTRASTS: dict[str, Contrast] = {"percentiles of the film": "percentiles", "as the layer shows it": "layer"}
-FORMATS = ("labels", "ctc", "tracks", "geff", "coco", "overlay")
+FORMATS = {
+    "labels": "label images",
+    "ctc": "Cell Tracking Challenge",
+    "tracks": "a table of places, areas and intensities",
+    "geff": "a graph",
+    "coco": "JSON",
+    "overlay": "a film",
+}
 
 
 def button(text: str, tooltip: str) -> PushButton:
@@ -78,8 +86,10 @@ class Form:
                 self.find, self.seeds, self.seed, row(self.remove, self.split), row(self.begin, self.end),
                 row(self.divide, self.daughters, self.undivide), row(self.merge, self.renumber, self.number),
             ]),
-            "files": Container(widgets=[row(self.save, self.open, self.resume), self.formats, self.export]),
-            "model": Container(widgets=[self.model, self.fetch, *self.settings]),
+            "files": Container(widgets=[
+                row(self.save, self.open, self.resume), *self._format_rows(), self.export
+            ]),
+            "model": Container(widgets=[self.model, self.fetch, *self.settings, self.anew]),
         }  # fmt: skip
         for container in self.tabs.values():
             container.native.layout().addStretch(1)
@@ -88,6 +98,15 @@ class Form:
         said.setMinimumHeight(3 * said.fontMetrics().lineSpacing() + 4)  # else a further line is cut
         said.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
         self.progress.native.setTextVisible(False)
+
+    def _format_rows(self) -> list[Container[Widget]]:
+        boxes = list(self.formats.values())
+        return [row(*boxes[:3], label="formats"), row(*boxes[3:])]
+
+    @property
+    def chosen_formats(self) -> list[str]:
+        """What is exported."""
+        return [name for name, box in self.formats.items() if box.value]
 
     def _make_objects(self) -> None:
         self.seeds = ComboBox(
@@ -115,10 +134,12 @@ class Form:
         self.save = button("save ...", "save the session to a file; drop it on napari to go on")
         self.open = button("open ...", "go on with a saved session on this image")
         self.resume = button("resume", "go on with the work on this image that is kept from before")
-        self.formats = Select(
-            label="formats", choices=list(FORMATS), value=["labels", "ctc", "tracks"],
-            tooltip="ctc: Cell Tracking Challenge; tracks: a table; geff: a graph; overlay: a film",
-        )  # fmt: skip
+        self.formats = {name: CheckBox(text=name, tooltip=what) for name, what in FORMATS.items()}
+        for name in ("labels", "ctc", "tracks"):
+            self.formats[name].value = True
+        if find_spec("geff") is None:
+            self.formats["geff"].enabled = False
+            self.formats["geff"].tooltip = "a graph; needs the library geff: pip install 'sam2-core[geff]'"
         self.export = button("export ...", "write what is known in the chosen formats")
         self.model = ComboBox(
             label="model", choices=["nano"], tooltip="nano is here; others are fetched once"
@@ -135,3 +156,4 @@ class Form:
             text="all channels as colours", tooltip="else the model sees the channel that was shown at first"
         )
         self.settings = (self.device, self.axis, self.contrast, self.colours)
+        self.anew = button("begin anew", "a new session on the plane that is shown; the work is kept")

@@ -1,7 +1,7 @@
 """The keys: bound on the viewer and on each layer in which a user draws, and listed in a help window.
 
 The viewer's keys alone do not reach a user who draws: a layer's own keys come first. What is bound here is
-free in the layers of napari, so nothing is taken away.
+free in the layers of napari, but for undo and redo of Labels: a stroke is a step of ours like any other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 
-class Key(NamedTuple):
+class Shortcut(NamedTuple):
     """One key.
 
     Attributes:
@@ -25,27 +25,27 @@ class Key(NamedTuple):
 
 
 KEYS = (
-    Key("N", "new_object", "new object: the next click begins it"),
-    Key("Shift-N", "toggle_sign", "the next clicks say: not this (or: this, again)"),
-    Key("G", "track_all", "go: track everything, forward and backward"),
-    Key("Shift-F", "track_forward", "track forward from this frame"),
-    Key("Shift-B", "track_backward", "track backward from this frame"),
-    Key("Q", "stop", "stop tracking; what is done is kept"),
-    Key("Control-Z", "undo", "undo"),
-    Key("Control-Shift-Z", "redo", "redo"),
-    Key("Shift-D", "divide", "divide: the current object ends, those named in 'objects' begin"),
-    Key("Shift-E", "end_here", "the current object is seen for the last time on this frame"),
-    Key("Shift-X", "remove", "remove the current object"),
-    Key("J", "next_object", "next object"),
-    Key("K", "previous_object", "previous object"),
-    Key("H", "help", "these keys"),
+    Shortcut("N", "new_object", "new object: the next click begins it"),
+    Shortcut("Shift-N", "toggle_sign", "the next clicks say: not this (or: this, again)"),
+    Shortcut("G", "track_all", "go: track everything, forward and backward"),
+    Shortcut("Shift-F", "track_forward", "track forward from this frame"),
+    Shortcut("Shift-B", "track_backward", "track backward from this frame"),
+    Shortcut("Q", "stop", "stop tracking; what is done is kept"),
+    Shortcut("Control-Z", "undo", "undo"),
+    Shortcut("Control-Shift-Z", "redo", "redo"),
+    Shortcut("Shift-D", "divide", "divide: the current object ends, those named in 'objects' begin"),
+    Shortcut("Shift-E", "end_here", "the current object is seen for the last time on this frame"),
+    Shortcut("Shift-X", "remove", "remove the current object"),
+    Shortcut("J", "next_object", "next object"),
+    Shortcut("K", "previous_object", "previous object"),
+    Shortcut("H", "help", "these keys"),
 )
 
 DRAWING = (
     ("click", "on the object (layer ... clicks)"),
     ("Ctrl + click", "beside the object: not this"),
-    ("rectangle", "a box around the object (layer ... boxes)"),
-    ("paint", "the mask itself (layer ... masks); it is kept exactly"),
+    ("rectangle", "a box around the object (layer ... boxes, napari's key R)"),
+    ("paint", "the mask itself (layer ... masks, napari's key 2); it is kept exactly"),
 )
 
 
@@ -74,7 +74,7 @@ def _calls(actions: Any, name: str) -> Callable[[Any], None]:
 def help_text() -> str:
     """All keys, and what can be drawn, as HTML."""
     drawn = "".join(_row(*row) for row in DRAWING)
-    keys = "".join(_row(key.keys, key.text) for key in KEYS)
+    keys = "".join(_row(key.keys.replace("Control", "Ctrl"), key.text) for key in KEYS)
     return f"<h3>Drawing</h3>{_TABLE}{drawn}</table><h3>Keys</h3>{_TABLE}{keys}</table>"
 
 

@@ -17,7 +17,7 @@ from sam2_core import ImageOptions, Origin, VideoError, open_video
 from sam2_napari.axes import Axes, guess
 
 Contrast = Literal["percentiles", "layer"]
-Key = tuple[int | slice, ...]
+Index = tuple[int | slice, ...]
 ALL = slice(None)
 
 
@@ -36,8 +36,6 @@ class LayerVideo:
 
     Attributes:
         size: height and width, in pixels.
-        axes: of the layer.
-        position: where on the channels and on the fixed axes the frames are taken.
         name: of the layer; exporters write it where their format names videos.
         origin: the path or address that the layer was opened from, which a saved session remembers; None if
             it was made in memory.
@@ -53,7 +51,6 @@ class LayerVideo:
         self.contrast, self.all_channels = contrast, planes.all_channels
         self._video = open_video(planes, options)
         self.size = self._video.size
-        self.axes, self.position = planes.axes, planes.position
         self.name = name
         self.origin = None if origin is None else Origin(str(origin), options)
         self.frame_rate: float | None = None
@@ -152,7 +149,7 @@ class _Planes:
         }
         self.shape = tuple(lengths[letter] for letter in self.letters)
 
-    def __getitem__(self, key: Key) -> NDArray[Any]:
+    def __getitem__(self, key: Index) -> NDArray[Any]:
         """A part of one frame, whose number is the first of the key; what is not finite is NaN."""
         frame_index, *inside = key
         if not isinstance(frame_index, int):
@@ -168,7 +165,7 @@ class _Planes:
         values = self._read(frame_index, inside)
         return np.moveaxis(values, 0, -1) if self.letters == "TCYX" else values
 
-    def _read(self, frame_index: int, inside: Key) -> NDArray[Any]:
+    def _read(self, frame_index: int, inside: Index) -> NDArray[Any]:
         try:
             leading: list[int | slice] = [*self.axes.index(frame_index, self.position)]
         except ValueError as error:

@@ -14,19 +14,28 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from sam2_napari.axes import Axes
-from sam2_napari.canvas import canvas, paint
-from sam2_napari.convert import Drawn, Key, Rows, drawn, rows, track_rows
+from sam2_napari.convert import Drawn, PromptKey, Rows, drawn, rows, track_rows
 from sam2_napari.events import Shown, Tracked
+from sam2_napari.mask_array import mask_array, paint
 from sam2_napari.quiet import Quiet
 
-CLICK, BOX = 10, 2
-"""Size of a click in pixels of the screen, and width of a box's edge."""
+LEAST_CLICK, BOX_EDGE = 10, 2
+"""Size of a click on a small image, and width of the edge of a box, both in pixels of the image."""
 
-CLICK_LIMITS = (2, CLICK)
-"""Not (CLICK, CLICK): without clicks on a frame napari draws one of size 0, and that would be a white dot."""
+CLICK_LIMITS = (2, 10)
+"""Least and largest size of a click in pixels of the screen. Not (10, 10): without clicks on a frame napari
+draws one of size 0, and that would be a white dot."""
 
 POSITIVE, NEGATIVE = (1.0, 1.0, 1.0, 1.0), (1.0, 0.0, 0.0, 1.0)
 """The border of a click: white, or red where it says: not this."""
+
+
+DRAWING = {Points: "add", Shapes: "add_rectangle"}
+"""The modes in which a user draws; who paints on masks chooses how."""
+
+
+NOWHERE = np.zeros((1, 4))
+"""What a Tracks layer holds while there are no tracks: napari takes no empty one. Nothing shows of it."""
 
 
 class PromptLayers:
@@ -40,8 +49,10 @@ class PromptLayers:
     Attributes:
         on_drawn: called when clicks or boxes are others than before.
         on_painted: called when the user has painted on the masks.
-        on_chosen: called when he has picked another label to paint with.
+        on_chosen: called when the user has picked another label to paint with.
         object_id, positive: of the next click.
+        masks, boxes, points: the layers in which is drawn.
+        tracks: where the objects were; None for an image whose axes no Tracks layer can have.
     """
 
     def __init__(self, viewer: ViewerModel, image: Image, axes: Axes) -> None:
@@ -53,17 +64,17 @@ class PromptLayers:
         self._quiet = Quiet()  # what changes within was not drawn by the user
         self._home = self.position
         place = self._place()
-        self.masks = Labels(canvas(axes), name=f"{image.name} masks", **place)
+        self.masks = Labels(mask_array(axes), name=f"{image.name} masks", **place)
         self.points = Points(
             ndim=axes.ndim, name=f"{image.name} clicks", features=_features([], []),
-            size=max(CLICK, max(axes.size) / 50), canvas_size_limits=CLICK_LIMITS,
+            size=max(LEAST_CLICK, max(axes.size) / 50), canvas_size_limits=CLICK_LIMITS,
             border_color=np.array([POSITIVE]), **place,
         )  # fmt: skip
         self.boxes = Shapes(
-            ndim=axes.ndim, name=f"{image.name} boxes", features=_features([], []), edge_width=BOX,
+            ndim=axes.ndim, name=f"{image.name} boxes", features=_features([], []), edge_width=BOX_EDGE,
             face_color="transparent", **place,
         )  # fmt: skip
-        self.tracks: Tracks | None = None
+        self.tracks = self._new_tracks()
         for layer in (self.points, self.boxes):
             layer.mouse_drag_callbacks.insert(0, self._before_click)
         self.points.events.data.connect(self._drawn)
@@ -72,10 +83,12 @@ class PromptLayers:
         self.masks.events.selected_label.connect(self._label_chosen)
         self.masks.events.n_edit_dimensions.connect(self._one_frame_only)
         self.masks.events.colormap.connect(self._recolour)
-        for layer in self.all:
-            viewer.add_layer(layer)
+        for layer in (self.masks, self.tracks, self.boxes, self.points):
+            if layer is not None:
+                viewer.add_layer(layer)
         viewer.layers.selection.active = self.points
-        self.points.mode = "add"
+        for layer in self.all:
+            layer.mode = DRAWING.get(type(layer), layer.mode)
         self._set_defaults(True)
 
     @property
@@ -121,6 +134,15 @@ class PromptLayers:
             axis = self.viewer.dims.ndim - self.axes.ndim + self.axes.time
             self.viewer.dims.set_point(axis, self.image.data_to_world(place)[self.axes.time])
 
+    def move_inside(self) -> None:
+        """Move sliders that stand beside the image, as those of a longer one may, onto it."""
+        here = self.position
+        inside = [min(max(n, 0), size - 1) for n, size in zip(here, self.axes.shape, strict=True)]
+        world, first = self.image.data_to_world(inside), self.viewer.dims.ndim - self.axes.ndim
+        for axis in self.axes.leading:
+            if here[axis] != inside[axis]:
+                self.viewer.dims.set_point(first + axis, world[axis])
+
     def choose(self, object_id: int, *, positive: bool = True) -> None:
         """The object and the sign of the next click, box or stroke."""
         self.object_id, self.positive = object_id, positive
@@ -129,7 +151,7 @@ class PromptLayers:
 
     # --- what is drawn -----------------------------------------------------------------------------
 
-    def drawn(self) -> dict[Key, Drawn]:
+    def drawn(self) -> dict[PromptKey, Drawn]:
         """What is drawn, by frame and object."""
         clicks, boxes = self.points.features, self.boxes.features
         return drawn(
@@ -141,7 +163,7 @@ class PromptLayers:
             boxes["object"],
         )
 
-    def draw(self, found: Mapping[Key, Drawn]) -> None:
+    def draw(self, found: Mapping[PromptKey, Drawn]) -> None:
         """Hold this, and nothing else."""
         with self._quiet:
             content = rows(self.axes, found, self._place_of_masks())
@@ -167,7 +189,7 @@ class PromptLayers:
             self._style()
 
     def painted(self) -> NDArray[np.int32]:
-        """The labels of the frame that is shown, as the user has painted them; a copy."""
+        """The labels of the frame that is shown, as they are painted now, ``(height, width)``; a copy."""
         index = self.axes.index(self.frame_index, self._place_of_masks())
         return np.array(self.masks.data[index], np.int32)
 
@@ -180,32 +202,25 @@ class PromptLayers:
             self.masks.refresh()
 
     def show_tracks(self, tracked: Tracked) -> None:
-        """Show where the objects were; the layer appears with the first two places, under what is drawn."""
-        found = track_rows(self.axes, tracked.rows, self._place_of_masks())
-        if found is None:
-            return
-        if self.tracks is None:
-            if len(found) > 1:
-                self._add_tracks(found, tracked)
-        elif self.tracks not in self.viewer.layers:
-            return  # the user does not want it
-        elif not len(found):
-            self.viewer.layers.remove(self.tracks)
-            self.tracks = None
-        elif not np.array_equal(found, self.tracks.data) or dict(tracked.graph) != self.tracks.graph:
+        """Show where the objects were."""
+        rows = tracked.rows if len(tracked.rows) else NOWHERE
+        found = track_rows(self.axes, rows, self._place_of_masks())
+        if self.tracks is None or found is None or self.tracks not in self.viewer.layers:
+            return  # there can be none, or the user does not want it
+        if not np.array_equal(found, self.tracks.data) or dict(tracked.graph) != self.tracks.graph:
             self.tracks.data = found  # takes the graph away, which may name tracks that are gone
             self.tracks.graph = dict(tracked.graph)
 
-    def _add_tracks(self, found: NDArray[np.float64], tracked: Tracked) -> None:
-        ndim = found.shape[1] - 1
-        place = {key: value[-ndim:] for key, value in self._place().items() if key not in ("rotate", "shear")}
-        self.tracks = Tracks(
-            found, graph=dict(tracked.graph), name=f"{self.image.name} tracks",
-            colormaps_dict={"track_id": self.masks.colormap}, **place,
-        )  # fmt: skip
-        active, layers = self.viewer.layers.selection.active, self.viewer.layers
-        layers.insert(layers.index(self.masks) + 1 if self.masks in layers else len(layers), self.tracks)
-        layers.selection.active = active
+    def _new_tracks(self) -> Tracks | None:
+        """The layer is there from the beginning: to add one stops the window for a third of a second."""
+        nowhere = track_rows(self.axes, NOWHERE, self._place_of_masks())
+        if nowhere is None:
+            return None
+        ndim, place = nowhere.shape[1] - 1, self._place()
+        if ndim < self.axes.ndim:  # without the axes before the time, which no rotation mixes with the others
+            place = {name: place[name][-ndim:] for name in ("scale", "translate", "units", "axis_labels")}
+        colours = {"track_id": self.masks.colormap}
+        return Tracks(nowhere, name=f"{self.image.name} tracks", colormaps_dict=colours, **place)
 
     def _recolour(self, event: Any = None) -> None:
         """Clicks, boxes and tracks have the colours of the masks."""
@@ -293,7 +308,7 @@ class PromptLayers:
         at = self.axes.index(0, self._home)
         names = ", ".join(f"{self.image.axis_labels[axis]} {at[axis]}" for axis in self.axes.fixed)
         notifications.show_warning(
-            f"the plane {names} is tracked: draw there, or save and begin anew on this one"
+            f"the plane {names} is tracked: draw there, or push 'begin anew' (tab model) for this one"
         )
 
     def _style(self) -> None:
@@ -318,7 +333,8 @@ class PromptLayers:
         image, ndim = self.image, self.axes.ndim
         return {
             "scale": image.scale[-ndim:], "translate": image.translate[-ndim:], "rotate": image.rotate,
-            "shear": image.shear, "units": image.units, "axis_labels": image.axis_labels,
+            "shear": image.shear, "affine": image.affine, "units": image.units,
+            "axis_labels": image.axis_labels,
         }  # fmt: skip
 
 
@@ -327,9 +343,13 @@ def _features(object_ids: list[int], signs: list[bool]) -> pd.DataFrame:
     return pd.DataFrame({"object": ids, "positive": positive})
 
 
-def shown_plane(labels: Labels, point: Sequence[float]) -> NDArray[Any]:
-    """The plane of a Labels layer that a viewer shows at a point, ``(height, width)``; a copy."""
+def shown_plane(labels: Labels, point: Sequence[float]) -> Callable[[], NDArray[Any]]:
+    """The plane of a Labels layer that a viewer shows at a point, ``(height, width)``, when it is called for.
+
+    What lies in memory is what it is now; the rest may have to be computed, or read.
+    """
     data = labels.data[0] if labels.multiscale else labels.data
     place = labels.world_to_data(point[-labels.ndim :])[:-2]
-    index = (round(min(max(n, 0), size - 1)) for n, size in zip(place, data.shape, strict=False))
-    return np.array(data[tuple(index)])
+    index = tuple(round(min(max(n, 0), size - 1)) for n, size in zip(place, data.shape, strict=False))
+    now = data[index].copy() if isinstance(data, np.ndarray) else None
+    return lambda: np.asarray(data[index]) if now is None else now

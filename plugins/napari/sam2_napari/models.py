@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Generator
 from typing import Any
+from weakref import WeakValueDictionary
 
 from sam2_core import fetch_model, load_model, model_names
 from sam2_napari.advice import advice
 
-_loaded: dict[tuple[str, str], Any] = {}
+_loaded: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()  # as long as a session has it
+_latest: list[Any] = []  # and the last one, so that it is at hand for the next
 _lock = threading.Lock()
+log = logging.getLogger(__name__)
 
 
 def names() -> tuple[str, ...]:
@@ -25,11 +29,10 @@ def load(name: str, device: str) -> Any:
         ModelError: if it is not here, or does not fit; the message says what to do.
     """
     with _lock:
-        if (name, device) not in _loaded:
-            loaded = load_model(name, device)  # if that fails, the one that is used stays at hand
-            _loaded.clear()  # one at a time: they are large
-            _loaded[name, device] = loaded
-        return _loaded[name, device]
+        model = _loaded.get((name, device)) or load_model(name, device)
+        _loaded[name, device] = model
+        _latest[:] = [model]
+        return model
 
 
 def fetch(name: str) -> Generator[tuple[int, int], None, str]:
@@ -41,5 +44,6 @@ def fetch(name: str) -> Generator[tuple[int, int], None, str]:
     try:
         yield from fetch_model(name)
     except Exception as error:
+        log.debug("fetching %s", name, exc_info=True)
         return advice(error)
     return ""

@@ -15,13 +15,16 @@ SHOWN = 5
 
 
 class ObjectTable(QTableWidget):  # type: ignore[misc]  # qtpy has no types of its own
-    """One row per object; a click on one chooses it.
+    """One row per object; a click on one chooses it, a second one goes to its first prompt.
 
     Args:
         parent: the panel.
     """
 
     chosen = Signal(int)
+    """An object."""
+    sought = Signal(int)
+    """A frame."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(0, len(COLUMNS), parent)
@@ -36,6 +39,7 @@ class ObjectTable(QTableWidget):  # type: ignore[misc]  # qtpy has no types of i
         self._rows: tuple[ObjectState, ...] = ()
         self.resizeColumnsToContents()
         self.cellClicked.connect(lambda row, column: self.chosen.emit(self._rows[row].object_id))
+        self.cellDoubleClicked.connect(lambda row, column: self.sought.emit(min(self._rows[row].prompted)))
 
     def show_objects(self, objects: Sequence[ObjectState], current: int) -> None:
         """Show these objects, and which one is current."""

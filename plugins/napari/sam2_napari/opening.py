@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-from sam2_core import SessionError, SessionVideoError, open_session
+from sam2_core import SAM2Error, Session, SessionError, SessionVideoError, open_session, saved_source
 from sam2_napari import models
-from sam2_napari.events import Event, Said
+from sam2_napari.events import Said, Telling
 from sam2_napari.layer_video import LayerVideo
 from sam2_napari.workspace import Workspace
 
@@ -39,10 +39,14 @@ class Opening:
         return Workspace(open_session(self.video, model=models.load(*self.choice)))
 
 
-def use_model(workspace: Workspace, name: str, device: str) -> Iterator[Event]:
+def use_model(workspace: Workspace, name: str, device: str) -> Telling:
     """Go on with another model: prompts stay, and masks are stale until they are tracked again.
 
     What was done before cannot be undone any more. If the model cannot be loaded, the one before goes on.
+
+    Raises:
+        ModelError: if the model cannot be loaded.
+        SessionError: if there is no room to carry the work over.
     """
     before = workspace.session
     loaded = models.load(name, device)
@@ -55,23 +59,36 @@ def use_model(workspace: Workspace, name: str, device: str) -> Iterator[Event]:
     yield workspace.opened()
 
 
-def resume(workspace: Workspace, path: Path, frame_index: int, aside: Path | None) -> Iterator[Event]:
-    """Go on with a saved session in the place of this one; if it cannot be opened, this one goes on.
+def resume(workspace: Workspace, paths: Sequence[Path], frame_index: int, aside: Path) -> Telling:
+    """Go on with a saved session in the place of this one; if none can be opened, this one goes on.
 
     Args:
         workspace: the session.
-        path: the saved one.
+        paths: saved ones; the first of this video that is whole counts.
         frame_index: the frame that the user looks at.
-        aside: where the objects that there are now are kept; None for nowhere.
+        aside: where the objects that there are now are kept.
+
+    Raises:
+        SessionError: if none of them can be opened; it says so of the first.
     """
     before = workspace.session
-    try:
-        session = open_session(path, video=before.video, model=before.model)
-    except SessionVideoError as error:  # its advice is for those who write Python
-        raise SessionError(f"{error.problem}; choose the image that it was made on, then open it") from error
-    if aside is not None and before.object_ids:
+    session = _first_of(paths, before)
+    if before.object_ids:
         before.save(aside)
     workspace.replace(session)
     yield from workspace.changed(frame_index)
     count = len(session.object_ids)
     yield Said(f"the work goes on with {count} object{'s' if count != 1 else ''}")
+
+
+def _first_of(paths: Sequence[Path], before: Session) -> Session:
+    problems = []
+    for path in paths:
+        try:
+            saved_source(path)  # says it best if this is no saved session
+            return open_session(path, video=before.video, model=before.model)
+        except SessionVideoError as error:  # its advice is for those who write Python
+            problems.append(f"{error.problem}; choose the image that it was made on, then open it")
+        except SAM2Error as error:
+            problems.append(f"{path.name} cannot be opened: {error}")
+    raise SessionError(problems[0] if problems else "there is no earlier work on this image")

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
+from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
 
 from sam2_napari.control import Control
@@ -65,6 +66,11 @@ class Sessions:
         among = [control.image for control in self._controls]
         return max((i for i in images if i in among), key=among.index, default=None)
 
+    @property
+    def masks(self) -> list[Labels]:
+        """The layers in which masks are shown."""
+        return [control.layers.masks for control in self._controls]
+
     def add(self, control: Control) -> None:
         """Keep a session."""
         self._controls.append(control)
@@ -78,17 +84,24 @@ class Sessions:
             if control.image not in there:
                 self.end(control)
 
-    def end(self, control: Control, wait: float = 0.0) -> None:
-        """Close a session; its work is kept."""
+    def stop(self) -> None:
+        """Stop all tracking; what is done is kept."""
+        for control in self._controls:
+            control.stop()
+
+    def end(self, control: Control) -> None:
+        """Close a session and take its layers away; its work is kept."""
         if control in self._controls:
             self._controls.remove(control)
-            control.close(wait)
+            control.close()
+            control.layers.remove()
 
     def close(self, wait: float = 0.0) -> None:
-        """Close all.
+        """Close all; the layers stay.
 
         Args:
             wait: seconds to wait for each; a window that closes does not wait.
         """
-        for control in [*self._controls]:
-            self.end(control, wait)
+        closed, self._controls = self._controls, []
+        for control in closed:
+            control.close(wait)

@@ -9,17 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_core import Box, Mask, Point, Prompt, PromptError, SAM2Error, SupersededError
-from sam2_napari.events import Event, Progress, Said
+from sam2_napari.events import Progress, Said, Telling
 from sam2_napari.workspace import Pace, Workspace
+
+TRACKING = "tracking"
+"""What undo calls a propagation."""
 
 
 def draw(
     workspace: Workspace, frame_index: int, object_id: int, points: Sequence[Point], box: Box | None
-) -> Iterator[Event]:
-    """All points and the box that are drawn for an object on a frame; none takes the prompt back."""
+) -> Telling:
+    """All points and the box that are drawn for an object on a frame; none takes the prompt back.
+
+    Raises:
+        PromptError: if they do not fit the frame, or say nothing.
+        VideoError: if the frame cannot be read.
+    """
     with workspace.step(f"prompt of object {object_id}"):
         if points or box:
-            workspace.session.add_prompt(_drawn(workspace, frame_index, object_id, tuple(points), box))
+            existing = workspace.prompt(frame_index, object_id)
+            prompt = _drawn(workspace, frame_index, object_id, tuple(points), box)
+            workspace.session.add_prompt(prompt)
+            workspace.lay_over(prompt, existing)
         else:
             _forget(workspace, frame_index, object_id)
     # An object whose last prompt goes, goes from all frames.
@@ -33,12 +44,15 @@ def _drawn(
     session, existing = workspace.session, workspace.prompt(frame_index, object_id)
     if box is not None or not points:
         return Prompt(frame_index, object_id, points, box)
-    if existing is not None and existing.encoded_previous is not None:
+    base = existing
+    if existing is not None and existing.encoded_previous is None:  # what was drawn over it may be gone
+        base = workspace.beneath(existing)
+    if base is not None and base.encoded_previous is not None:
         # The first point was not drawn: it says which object the mask means, see Session.correction.
-        anchored = (existing.points[0], *points)
-        return Prompt(frame_index, object_id, anchored, previous=existing.encoded_previous)
-    if existing is not None and existing.encoded_mask is not None:
-        workspace.note_painted(existing.encoded_mask)
+        anchored = (base.points[0], *points)
+        return Prompt(frame_index, object_id, anchored, previous=base.encoded_previous)
+    if base is not None:
+        session.add_prompt(base)
         return session.correction(frame_index, object_id, *points)
     tracked = existing is None and object_id in session.object_ids
     if tracked and session.result(frame_index, [object_id]).visible.any():
@@ -55,9 +69,15 @@ def _forget(workspace: Workspace, frame_index: int, object_id: int) -> None:
     session, existing = workspace.session, workspace.prompt(frame_index, object_id)
     if existing is None:
         return
-    base, others = existing.encoded_previous, [p for p in session.prompts if p.object_id == object_id][1:]
-    if base is not None and (workspace.was_painted(base) or not others):
-        session.add_prompt(Prompt(frame_index, object_id, mask=base))
+    beneath = workspace.beneath(existing)
+    corrected = None if beneath is None else beneath.encoded_previous
+    others = [p for p in session.prompts if p.object_id == object_id and p is not existing]
+    if beneath is not None and beneath.encoded_mask is not None:
+        session.add_prompt(beneath)
+    elif (
+        corrected is not None and not others
+    ):  # of a session that was saved: nothing but paint can be the base
+        session.add_prompt(Prompt(frame_index, object_id, mask=corrected))
     else:
         session.remove_prompt(frame_index, object_id)
 
@@ -67,15 +87,19 @@ def paint(
     frame_index: int,
     labels: NDArray[np.int32],
     before: NDArray[np.int32] | None = None,
-) -> Iterator[Event]:
-    """What a user painted: each object whose pixels he changed has the painted mask as its prompt there.
+) -> Telling:
+    """What a user painted: each object whose pixels changed has the painted mask as its prompt there.
 
     Args:
         workspace: the session.
         frame_index: the frame.
         labels: the picture after the stroke, ``(height, width)``.
-        before: the picture that he painted on, likewise; tracking may have brought another since, which he
-            has not changed. None for the present one.
+        before: the picture that was painted on, likewise; tracking may have brought another since, which
+            the stroke leaves alone. None for the present one.
+
+    Raises:
+        PromptError: if an object does not exist on this frame.
+        VideoError: if the frame cannot be read.
     """
     session = workspace.session
     shown = workspace.labels(session.result(frame_index))
@@ -110,18 +134,19 @@ def _painted(
         yield object_id, np.where(touched, after, shown) == object_id
 
 
-def track(
-    workspace: Workspace, name: str, ranges: Sequence[range] | None, object_ids: Sequence[int] | None
-) -> Iterator[Event]:
+def track(workspace: Workspace, ranges: Sequence[range] | None, object_ids: Sequence[int] | None) -> Telling:
     """Track objects, one step of undo for all of it.
 
     Args:
         workspace: the session.
-        name: what undo calls it.
         ranges: frames, each range in its direction; None for the canonical result of the whole video.
         object_ids: the objects; None for all.
+
+    Raises:
+        PromptError: if none of these objects is there.
+        VideoError: at a frame that cannot be read; what was tracked until then is kept.
     """
-    step, seen = workspace.begin(name), 0
+    step, seen = workspace.begin(TRACKING), 0
     try:
         for frames in [None] if ranges is None else ranges:
             for event in _through(workspace, frames, object_ids):
@@ -132,7 +157,7 @@ def track(
             workspace.drop(step)
 
 
-def _through(workspace: Workspace, frames: range | None, object_ids: Sequence[int] | None) -> Iterator[Event]:
+def _through(workspace: Workspace, frames: range | None, object_ids: Sequence[int] | None) -> Telling:
     session = workspace.session
     total = len(session.video) if frames is None else len(frames)
     pace, seen = Pace(total), set()
@@ -149,12 +174,12 @@ def _through(workspace: Workspace, frames: range | None, object_ids: Sequence[in
                 yield Progress(len(seen), total, pace.left(len(seen)))
         except SupersededError:
             # A click passed between two frames, a step of its own; frames that are up to date cost nothing.
-            workspace.begin("tracking")
+            workspace.begin(TRACKING)
             continue
         return
 
 
-def undo(workspace: Workspace, frame_index: int, *, again: bool = False) -> Iterator[Event]:
+def undo(workspace: Workspace, frame_index: int, *, again: bool = False) -> Telling:
     """Take the last step back, or with ``again`` do it once more."""
     name = workspace.redo() if again else workspace.undo()
     if name is None:
@@ -162,7 +187,7 @@ def undo(workspace: Workspace, frame_index: int, *, again: bool = False) -> Iter
     yield from workspace.changed(frame_index)
 
 
-def warm_up(workspace: Workspace, frame_index: int) -> Iterator[Event]:
+def warm_up(workspace: Workspace, frame_index: int) -> Telling:
     """Click somewhere and forget it: the first click of the user does not wait for what this sets up."""
     height, width = workspace.session.video.size
     prompt = Prompt(frame_index, workspace.free_id(), (Point(width / 2, height / 2),))

@@ -1,4 +1,4 @@
-"""The panel: chooses the image and the model, and gives each button its meaning."""
+"""The panel: which image is worked on and with which model, and what is shown of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.qt.threading import create_worker
 from napari.utils import notifications
 from napari.viewer import Viewer
@@ -22,6 +22,7 @@ from sam2_napari.control import Control
 from sam2_napari.events import Progress
 from sam2_napari.form import CONTRASTS, Form
 from sam2_napari.layer_video import LayerVideo, axes_of, layer_video
+from sam2_napari.layers import DRAWING
 from sam2_napari.objects import ObjectTable
 from sam2_napari.opening import Opening
 from sam2_napari.quiet import Quiet
@@ -81,9 +82,10 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
             return
         kind, layer = getattr(event, "type", ""), getattr(event, "value", None)
         inserted = layer if kind == "inserted" else None
-        if inserted is not None:
-            inserted.events.name.connect(self._show_choices)
-        elif kind == "removed" and layer is not (self.control and self.control.image):
+        if kind == "removed":
+            if self.control is not None and layer is self.control.image:
+                self.control.stop()
+                QTimer.singleShot(0, self._say_gone)  # a window that closes has no panel by then
             self.sessions.keep_only([*self._images(), self.control and self.control.image])
         self._show_choices()
         images = self._images()
@@ -92,13 +94,19 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         elif isinstance(inserted, Image) and self.control is not None and self.control.image not in images:
             self._choose_image(inserted)  # the other one is gone
 
+    def _say_gone(self) -> None:
+        if self.control is not None and self.control.image not in self.viewer.layers:
+            self.control.say_gone()
+
     def _images(self) -> list[Image]:
         return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
 
     def _show_choices(self, event: Any = None) -> None:
         images, control = self._images(), self.control
-        ours = control.layers.all if control is not None else ()
-        labels = [x for x in self.viewer.layers if x._type_string == "labels" and x not in ours]
+        ours = self.sessions.masks
+        labels = [x for x in self.viewer.layers if isinstance(x, Labels) and x not in ours]
+        for layer in self.viewer.layers:
+            layer.events.name.connect(self._show_choices)  # once more changes nothing
         with self._choosing:
             self.form.image.choices = [(layer.name, layer) for layer in images]
             self.form.image.value = control.image if control is not None and control.image in images else None
@@ -127,29 +135,35 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         control = self.control
         if self._choosing or control is None:
             return
-        if control.document.objects:
+        if not control.is_empty:
             notifications.show_warning(
-                "these settings count from the beginning: remove all objects first, or save the session"
+                "these settings cannot change while there are objects; 'begin anew' keeps the work "
+                "and starts a new session"
             )
             self._show_settings(control)
             return
-        chosen = self.form.axis.value
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """A new session on this image, with the settings of the form and at the sliders; the work is kept."""
+        if (control := self.control) is None:
+            return
+        chosen, axes = self.form.axis.value, control.axes
         try:
-            axes = axes_of(control.image)
-            video = self._video(control.image, axes := axes if chosen is None else axes.with_time(chosen))
+            axes = axes if chosen is None else axes.with_time(chosen)
+            video = self._video(control.image, axes)
         except (SAM2Error, ValueError) as error:
             self._fail(str(error))
             self._show_settings(control)
             return
         self._leave()
-        self.sessions.end(control)
         with self._choosing:
-            control.layers.remove()
+            self.sessions.end(control)
         self._begin(control.image, axes, video)
 
     def _begin(self, image: Image, axes: Axes, video: LayerVideo | None = None) -> None:
         """Put the layers over an image, and open its session away from the window."""
-        video = video or self._video(image, axes)
+        video = self._video(image, axes) if video is None else video
         form, kept = self.form, Autosave(autosave.place(video, image.name, str(image.source.path or "")))
         opening = Opening(video, form.model.value, form.device.value)
         self._leave()
@@ -158,8 +172,8 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         self.sessions.add(control)
         self._work_on(control)
         control.warm_up()
-        if control.unfinished is not None:
-            notifications.show_info("earlier work on this image is kept; 'resume' (tab files) goes on")
+        if control.keeping.has_earlier:
+            notifications.show_info("earlier work found: 'resume' (tab files)")
 
     def _work_on(self, control: Control) -> None:
         """From now on what the user does is about this image."""
@@ -175,6 +189,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         self._show_choices()
         self._show_settings(control)
         self._show_document()
+        control.layers.move_inside()
         QTimer.singleShot(0, lambda: self._select(control))  # napari selects an image after it was inserted
 
     def _select(self, control: Control) -> None:
@@ -217,10 +232,8 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         """Go on with a saved session on the image that is chosen; without one, with earlier work."""
         if (control := self.control) is None:
             self._fail("first open the image on which this session was made, then open the session")
-        elif (path := saved or control.unfinished) is None:
-            self._fail("there is no earlier work on this image")
         else:
-            control.resume(path)
+            control.resume(saved)
 
     # --- which model ---------------------------------------------------------------------------------
 
@@ -231,13 +244,18 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
     def _fetch(self) -> None:
         self.form.fetch.enabled = False  # until it has ended
         worker = create_worker(models.fetch, self.form.model.value)
-        worker.yielded.connect(lambda here: self._show_progress(Progress(here[0], max(here[1], here[0], 1))))
-        worker.finished.connect(lambda: self._show_progress(None))
-        worker.finished.connect(lambda: setattr(self.form.fetch, "enabled", True))
+        worker.yielded.connect(self._fetching)  # methods of this widget: Qt forgets them with it
         worker.returned.connect(self._fetched)
         worker.start()
 
+    def _fetching(self, here: tuple[int, int]) -> None:
+        megabytes = [round(n / 1e6) for n in (here[0], max(here))]
+        self._show_progress(Progress(*megabytes))
+        self._say(f"{megabytes[0]} of {megabytes[1]} MB")
+
     def _fetched(self, problem: str) -> None:
+        self._show_progress(None)
+        self.form.fetch.enabled = True
         if problem:
             self._fail(problem)
             return
@@ -254,9 +272,10 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
             form.object.value = control.object_id
             form.negative.value = not control.layers.positive
         document = control.document
-        form.undo.tooltip = f"take back: {document.undo}" if document.undo else "there is nothing to undo"
-        form.redo.tooltip = f"do again: {document.redo}" if document.redo else "there is nothing to do again"
-        form.resume.visible = control.unfinished is not None
+        undo = f"take back: {document.undo}" if document.undo else "there is nothing to undo"
+        redo = f"do again: {document.redo}" if document.redo else "there is nothing to do again"
+        form.undo.tooltip, form.redo.tooltip = f"{undo} (Ctrl-Z)", f"{redo} (Ctrl-Shift-Z)"
+        form.resume.visible = control.keeping.has_earlier
         self.objects.show_objects(document.objects, control.object_id)
 
     def _show_progress(self, progress: Progress | None) -> None:
@@ -265,7 +284,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         bar.native.setTextVisible(progress is not None)
         if progress is not None:
             left = "" if progress.seconds_left is None else f", {_time(progress.seconds_left)} left"
-            self._say(f"{progress.done} of {progress.total}{left}")
+            self._say(f"step {progress.done} of {progress.total}{left}")
 
     def _say(self, message: str) -> None:
         self.form.status.value = message
@@ -298,8 +317,7 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.viewer.layers.events.inserted.disconnect(self._layers_changed)
             self.viewer.layers.events.removed.disconnect(self._layers_changed)
-            if (control := self.control) is not None:
-                control.stop()
+            self.sessions.stop()
             self._let_go()
         return bool(super().event(event))
 
@@ -311,11 +329,14 @@ class SegmentAndTrack(QWidget):  # type: ignore[misc]  # qtpy has no types of it
 
 def _show(control: Control, *, visible: bool) -> None:
     """Show the layers of an image, or hide them while the user works on another."""
-    modes = [(layer, layer.mode) for layer in control.layers.all if layer.visible != visible]
+    layers = control.layers
+    if layers.tracks is not None:
+        layers.tracks.visible = visible
+    modes = [(layer, layer.mode) for layer in layers.all if layer.visible != visible]
     for layer, mode in modes:
         layer.visible = visible
         if visible:  # napari stops drawing in layers that it hides
-            layer.mode = mode if mode != "pan_zoom" or layer is not control.layers.points else "add"
+            layer.mode = DRAWING.get(type(layer), mode) if mode == "pan_zoom" else mode
     if modes and visible:
         control.viewer.layers.selection.active = control.layers.points
 

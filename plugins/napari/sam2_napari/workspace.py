@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class Workspace:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._painted: list[RunLengths] = []
+        self._beneath: WeakKeyDictionary[Prompt, Prompt] = WeakKeyDictionary()
         self._undo: deque[Step] = deque(maxlen=UNDO_STEPS)
         self._redo: deque[Step] = deque(maxlen=UNDO_STEPS)
         self._cleared: tuple[Step, ...] = ()  # what could be done again before the last step
@@ -172,14 +173,15 @@ class Workspace:
         graph = {i: [m.mother] for i, m in masklets.items() if m.mother is not None and {i, m.mother} <= seen}
         yield Tracked(rows, graph)
 
-    def note_painted(self, mask: RunLengths) -> None:
-        """A mask that is corrected from now on was painted, and not given by tracking."""
-        if mask not in self._painted:
-            self._painted.append(mask)
+    def lay_over(self, prompt: Prompt, existing: Prompt | None) -> None:
+        """A prompt is drawn in the place of another, which it may be taken off again."""
+        if existing is not None and (beneath := self.beneath(existing)) is not None:
+            self._beneath[prompt] = beneath
 
-    def was_painted(self, mask: RunLengths) -> bool:
-        """Whether a mask that was corrected had been painted in this window."""
-        return mask in self._painted
+    def beneath(self, prompt: Prompt) -> Prompt | None:
+        """The painted mask or the correction over which a prompt was drawn in this window, or itself."""
+        begins_with_mask = prompt.encoded_mask is not None or prompt.encoded_previous is not None
+        return self._beneath.get(prompt, prompt if begins_with_mask else None)
 
     def prompt(self, frame_index: int, object_id: int) -> Prompt | None:
         """The prompt of a frame and object, if there is one."""
@@ -203,11 +205,16 @@ class Workspace:
 
 
 class Pace:
-    """How long a task will still take, at the pace so far."""
+    """How long a task will still take, at the pace of its last steps: the first ones may be known already."""
+
+    LAST = 8
 
     def __init__(self, total: float) -> None:
-        self._total, self._start = total, time.monotonic()
+        self._total = total
+        self._passed: deque[tuple[float, float]] = deque(maxlen=self.LAST)
 
     def left(self, done: float) -> float | None:
-        """Seconds left after so many steps; None before the first."""
-        return (time.monotonic() - self._start) / done * (self._total - done) if done else None
+        """Seconds left after so many steps; None before the second."""
+        self._passed.append((time.monotonic(), done))
+        (then, before), (now, _) = self._passed[0], self._passed[-1]
+        return (now - then) / (done - before) * (self._total - done) if done > before else None

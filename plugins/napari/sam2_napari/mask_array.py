@@ -17,11 +17,14 @@ IN_MEMORY = 4 * 2**30
 """Bytes of an array in memory; pages of frames without masks take none. Larger ones lie on the disk."""
 
 
-def canvas(axes: Axes) -> Any:
+def mask_array(axes: Axes) -> Any:
     """An array of zeros for masks over an image; all its channels show the same masks.
 
     Args:
         axes: of the image.
+
+    Returns:
+        int32 of the shape of the axes: of NumPy, or of zarr on the disk if it is large.
     """
     shape = axes.shape
     planes = tuple(1 if axis == axes.channel else n for axis, n in enumerate(shape))
@@ -40,7 +43,7 @@ def paint(
     """Put labels on a frame, for all its channels.
 
     Args:
-        array: what ``canvas`` made.
+        array: what ``mask_array`` made.
         axes: of the image.
         frame_index: the frame.
         position: where on the axes but time and channels, in the coordinates of the image.
