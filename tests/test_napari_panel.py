@@ -233,7 +233,7 @@ def test_along_makes_a_stack_of_a_time_lapse_the_video(empty: Window) -> None:
     empty.settle()
     assert (empty.layers.axes.time, empty.layers.axes.frames, empty.panel.form.last.value) == (1, 5, 4)
     assert empty.status() == "nano is ready: 5 frames of 256 x 256; click on an object"
-    assert len(empty.viewer.layers) == 4  # the image, and one set of layers
+    assert len(empty.viewer.layers) == 5  # the image, and one set of layers
     empty.click(*middle(0, FIRST))
     empty.press("G")
     empty.idle()
