@@ -204,12 +204,17 @@ class Window:
             field = dialog.findChild(QLineEdit, "fileNameEdit")
             field.selectAll()
             QTest.keyClicks(field, str(path))
-            QTest.keyClick(field, Qt.Key.Key_Return)
-            answered.append(path)
+            field.completer().popup().hide()  # Return would take what it proposes
+            field.setText(str(path))
+            if [Path(chosen) for chosen in dialog.selectedFiles()] == [path]:
+                QTest.keyClick(field, Qt.Key.Key_Return)
+                answered.append(path)
+            else:
+                dialog.reject()
 
         QTimer.singleShot(300, fill)
         self.push(name)
-        assert answered, f"the button {name} opened no dialog"
+        assert answered, f"the dialog of {name} did not take {path}"
         self.idle()
 
     def export_as(self, *names: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 from numpy.typing import NDArray
 from sam2_napari.sessions import Sessions
@@ -182,6 +183,7 @@ def test_of_many_images_the_one_used_longest_ago_is_closed_and_offers_its_work(w
     for number in range(4):
         window.panel.choose(window.viewer.add_image(FILM[:2], name=f"other {number}"))
     assert first.engine.wait(20)
+    assert any("the work on 'time-lapse' is kept" in message for message in window.told())
     assert not any(layer in window.viewer.layers for layer in first.layers.all)
     window.panel.choose(first.image)
     window.idle()
@@ -218,20 +220,25 @@ def test_a_new_session_begins_on_the_plane_that_is_shown(empty: Window) -> None:
     assert empty.labels(0).any()
 
 
-def test_masks_lie_on_an_image_that_is_turned_and_registered(empty: Window) -> None:
-    turned = np.array([[0.9, -0.3, 5], [0.3, 0.9, 8], [0, 0, 1]])
+@pytest.mark.parametrize("stacked", [False, True])
+def test_masks_and_tracks_lie_on_an_image_that_is_turned_and_registered(empty: Window, stacked: bool) -> None:
+    film = np.stack([FILM[:4]] * 2) if stacked else FILM[:4]
+    turned = np.eye(film.ndim + 1)
+    turned[-3:-1, -3:] = [[0.9, -0.3, 5], [0.3, 0.9, 8]]
     empty.viewer.add_image(
-        FILM[:4], name="turned", rotate=20, shear=[0.1, 0, 0], affine=turned, scale=(1, 2, 2)
-    )
+        film, name="turned", rotate=20, affine=turned, scale=(1,) * (film.ndim - 2) + (2, 2),
+        axis_labels=("z", "t", "y", "x")[-film.ndim :],
+    )  # fmt: skip
     empty.idle()
     empty.viewer.reset_view()
     empty.go_to(0)
     click_cells(empty, 1)
-    mask = empty.labels(0) == 1
     assert overlap(empty.labels(0), 1, 0, NUMBERS[0]) > 0.5
     empty.press("G")
     empty.idle()
+    image = empty.control.image
     for layer in (*empty.layers.all, empty.layers.tracks):
         for place in ((0, 3, 7), (1, 200, 31)):
-            assert np.allclose(layer.data_to_world(place), empty.control.image.data_to_world(place))
-    assert mask.any()
+            full = (0,) * (film.ndim - 3) + place
+            there = layer.data_to_world(full[-layer.ndim :])
+            assert np.allclose(there, image.data_to_world(full)[-layer.ndim :])

@@ -255,9 +255,9 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         self.stop()
         autosave = self.keeping.autosave
         paths = autosave.earlier() if saved is None else [saved]
-        steps = partial(
-            opening.resume, paths=paths, frame_index=self.layers.frame_index, aside=autosave.aside
-        )
+        other = opening.OTHER_EARLIER if saved is None else opening.OTHER
+        here, aside = self.layers.frame_index, autosave.aside
+        steps = partial(opening.resume, paths=paths, frame_index=here, aside=aside, other=other)
         self._arriving = True
         self.ask("opening the session", steps, work=False)
 

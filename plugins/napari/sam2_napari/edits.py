@@ -134,7 +134,11 @@ def merge(workspace: Workspace, kept: int, other: int, frame_index: int) -> Tell
         for division, mother, daughters in divisions:
             session.divide(division, kept if mother == other else mother, daughters)
     yield from workspace.changed(frame_index)
-    yield Said(f"object {other} is a part of object {kept} now; track it again (G)")
+    life = session.lifetime(kept)
+    yield Said(
+        f"object {other} is a part of object {kept} now, which is there on frames {life.start} to "
+        f"{life.stop - 1}; track it again (G)"
+    )
 
 
 def _union(session: Session, frame_index: int, object_ids: Sequence[int]) -> Mask | None:

@@ -217,10 +217,20 @@ class PromptLayers:
         if nowhere is None:
             return None
         ndim, place = nowhere.shape[1] - 1, self._place()
-        if ndim < self.axes.ndim:  # without the axes before the time, which no rotation mixes with the others
-            place = {name: place[name][-ndim:] for name in ("scale", "translate", "units", "axis_labels")}
+        if ndim < self.axes.ndim:  # without the axes before the time
+            place = {name: place[name][-ndim:] for name in ("units", "axis_labels")}
+            place["affine"] = self._matrix()[-ndim - 1 :, -ndim - 1 :]
         colours = {"track_id": self.masks.colormap}
         return Tracks(nowhere, name=f"{self.image.name} tracks", colormaps_dict=colours, **place)
+
+    def _matrix(self) -> NDArray[np.float64]:
+        """From the pixels of the image to the world, homogeneous, ``(ndim + 1, ndim + 1)``."""
+        ndim = self.axes.ndim
+        matrix = np.eye(ndim + 1)
+        matrix[:-1, -1] = origin = np.array(self.image.data_to_world(np.zeros(ndim)))
+        for axis, unit in enumerate(np.eye(ndim)):
+            matrix[:-1, axis] = np.array(self.image.data_to_world(unit)) - origin
+        return matrix
 
     def _recolour(self, event: Any = None) -> None:
         """Clicks, boxes and tracks have the colours of the masks."""

@@ -59,7 +59,14 @@ def use_model(workspace: Workspace, name: str, device: str) -> Telling:
     yield workspace.opened()
 
 
-def resume(workspace: Workspace, paths: Sequence[Path], frame_index: int, aside: Path) -> Telling:
+OTHER = "choose the image that it was made on, then open it"
+OTHER_EARLIER = "show the plane that it was made on, push 'begin anew' (tab model), then 'resume'"
+"""What to do where a saved session, or earlier work, is of another video."""
+
+
+def resume(
+    workspace: Workspace, paths: Sequence[Path], frame_index: int, aside: Path, other: str = OTHER
+) -> Telling:
     """Go on with a saved session in the place of this one; if none can be opened, this one goes on.
 
     Args:
@@ -67,12 +74,13 @@ def resume(workspace: Workspace, paths: Sequence[Path], frame_index: int, aside:
         paths: saved ones; the first of this video that is whole counts.
         frame_index: the frame that the user looks at.
         aside: where the objects that there are now are kept.
+        other: what to do if they are of another video.
 
     Raises:
         SessionError: if none of them can be opened; it says so of the first.
     """
     before = workspace.session
-    session = _first_of(paths, before)
+    session = _first_of(paths, before, other)
     if before.object_ids:
         before.save(aside)
     workspace.replace(session)
@@ -81,14 +89,14 @@ def resume(workspace: Workspace, paths: Sequence[Path], frame_index: int, aside:
     yield Said(f"the work goes on with {count} object{'s' if count != 1 else ''}")
 
 
-def _first_of(paths: Sequence[Path], before: Session) -> Session:
+def _first_of(paths: Sequence[Path], before: Session, other: str) -> Session:
     problems = []
     for path in paths:
         try:
             saved_source(path)  # says it best if this is no saved session
             return open_session(path, video=before.video, model=before.model)
         except SessionVideoError as error:  # its advice is for those who write Python
-            problems.append(f"{error.problem}; choose the image that it was made on, then open it")
+            problems.append(f"{error.problem}; {other}")
         except SAM2Error as error:
             problems.append(f"{path.name} cannot be opened: {error}")
     raise SessionError(problems[0] if problems else "there is no earlier work on this image")

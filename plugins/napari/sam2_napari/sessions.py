@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from napari.layers import Labels
+from napari.utils import notifications
 from qtpy.QtWidgets import QWidget
 
 from sam2_napari.control import Control
@@ -95,6 +96,10 @@ class Sessions:
             self._controls.remove(control)
             control.close()
             control.layers.remove()
+            if control.document.objects:
+                notifications.show_info(
+                    f"the work on {control.image.name!r} is kept; it is offered where that is worked on again"
+                )
 
     def close(self, wait: float = 0.0) -> None:
         """Close all; the layers stay.
