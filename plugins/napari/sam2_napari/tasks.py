@@ -74,9 +74,8 @@ def _forget(workspace: Workspace, frame_index: int, object_id: int) -> None:
     others = [p for p in session.prompts if p.object_id == object_id and p is not existing]
     if beneath is not None and beneath.encoded_mask is not None:
         session.add_prompt(beneath)
-    elif (
-        corrected is not None and not others
-    ):  # of a session that was saved: nothing but paint can be the base
+    elif corrected is not None and not others:
+        # As after reopening: only paint can be the base of the only prompt of an object.
         session.add_prompt(Prompt(frame_index, object_id, mask=corrected))
     else:
         session.remove_prompt(frame_index, object_id)
