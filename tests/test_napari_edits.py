@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.napari_for_tests import CELLS, NUMBERS, Window, middle, needs_a_screen
+from tests.napari_for_tests import CELLS, NUMBERS, Window, film, middle, needs_a_screen
 
 needs_a_screen()
 
@@ -18,10 +18,6 @@ def click(window: Window, number: int, cell: int) -> None:
     window.control.choose(number)
     window.click(*middle(0, cell))
     window.idle()
-
-
-def film(window: Window) -> NDArray[np.int32]:
-    return np.stack([window.labels(frame) for frame in range(16)])
 
 
 def edit(window: Window, do: Callable[[], Any]) -> NDArray[np.int32]:

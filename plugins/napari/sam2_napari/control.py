@@ -338,6 +338,7 @@ class Control(QObject):  # type: ignore[misc]  # qtpy has no types of its own
         notifications.show_info(message)
 
     def _fail(self, message: str) -> None:
+        self._arriving = False  # the session that was there goes on, where the user looks
         self._answered = self.engine.busy
         self.said.emit(message)
         notifications.show_error(message)
